@@ -1,0 +1,1167 @@
+"""Check the evidence of a milestone approval: ``python verify.py bundle.zip``.
+
+One file, Python 3.11 or later, standard library only, so that an outsider can read it whole and run it without Odoo.
+The addon itself uses the same functions, so there is one implementation of the rules. Two things need more than
+the standard library: an Ed25519 signature is checked when ``cryptography`` is installed, else reported as NOT PROVIDED.
+
+Every item gets a verdict of its own: OK, WARN, FAIL, ERASED or NOT PROVIDED; there is never a bare "valid".
+Exit status: 0 nothing failed, 1 there are warnings, 2 something failed or the bundle cannot be read.
+
+License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import email
+import email.policy
+import hashlib
+import hmac
+import itertools
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FORMAT_VERSION = 1
+ZERO_HASH = "0" * 64
+INTEGER_MAX = 2**53 - 1
+DEPTH_MAX = 32
+CLOCK_BACK_SECONDS_MAX = 5
+FILE_SIZE_MAX = 2**31
+SMALL_FILE_SIZE_MAX = 2**26
+
+OK, WARN, FAIL, ERASED, NOT_PROVIDED = "OK", "WARN", "FAIL", "ERASED", "NOT PROVIDED"
+
+_KEY = re.compile(r"[a-z0-9_]+\Z")
+_HEX64 = re.compile(r"[0-9a-f]{64}\Z")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")
+_LEVELS = ("L1", "L2", "L3", "L4")
+# The SubjectPublicKeyInfo of an Ed25519 key is this prefix and the 32 bytes of the key (RFC 8410).
+_ED25519_SPKI_PREFIX = bytes.fromhex("302a300506032b6570032100")
+
+
+class EvidenceError(ValueError):
+    """Data that does not follow the format; the message says where."""
+
+
+class Problem(NamedTuple):
+    """One finding of a check: the entry it concerns (or None), a short kind, a sentence."""
+
+    seq: int | None
+    kind: str
+    message: str
+    verdict: str = FAIL
+
+
+# === CANONICAL FORM ===
+
+
+def _check_value(value: Any, depth: int = 0) -> None:
+    if depth > DEPTH_MAX:
+        raise EvidenceError("nested too deeply")
+    kind = type(value)
+    if kind is str:
+        if "\x00" in value:
+            raise EvidenceError("U+0000 is not allowed in a string")
+    elif kind is dict:
+        for key, item in value.items():
+            if type(key) is not str or not _KEY.match(key):
+                raise EvidenceError(f"key {key!r} is not made of a-z, 0-9 and _")
+            _check_value(item, depth + 1)
+    elif kind is list:
+        for item in value:
+            _check_value(item, depth + 1)
+    elif kind is int:
+        if not -INTEGER_MAX <= value <= INTEGER_MAX:
+            raise EvidenceError("integer beyond 2^53-1")
+    elif kind is not bool and value is not None:
+        raise EvidenceError(f"{kind.__name__} is not allowed; amounts are strings")
+
+
+def _dump(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise EvidenceError("lone surrogate in a string") from error
+
+
+def canonical(value: Any) -> bytes:
+    """Return the canonical JSON bytes of a value (RFC 8785, without floats).
+
+    :raise EvidenceError: for a float, a bad key, U+0000, a lone surrogate, a large integer or deep nesting.
+    """
+    _check_value(value)
+    return _dump(value)
+
+
+def _pairs_once(pairs: list[tuple[str, Any]]) -> dict:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise EvidenceError("duplicate key")
+    return result
+
+
+def _refuse(text: str) -> None:
+    raise EvidenceError(f"{text} is not an integer")
+
+
+def parse_strict(data: bytes) -> Any:
+    """Parse canonical JSON and refuse everything that is not exactly in that form.
+
+    :raise EvidenceError: for duplicate keys, floats, NaN, a BOM, or bytes that differ from their canonical form.
+    """
+    try:
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_pairs_once, parse_float=_refuse, parse_constant=_refuse
+        )
+    except EvidenceError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"not JSON: {error}") from error
+    if canonical(value) != data:
+        raise EvidenceError("not in canonical form")
+    return value
+
+
+# === HASHES ===
+
+
+def tagged_hash(tag: str, data: bytes) -> str:
+    """Return H(tag, data) = SHA-256(UTF8(tag) 0x00 data), 64 lower-case hex digits."""
+    return hashlib.sha256(tag.encode() + b"\x00" + data).hexdigest()
+
+
+def snapshot_hash(data: bytes) -> str:
+    """Return the hash of the exact bytes of a snapshot."""
+    return tagged_hash("mbev1:snapshot", data)
+
+
+def entry_hash(body: bytes) -> str:
+    """Return the hash of the exact bytes of an entry's body; it holds ``seq`` and ``prev``, so this closes the chain."""
+    return tagged_hash("mbev1:entry", body)
+
+
+def invoice_hash(content: bytes) -> str:
+    """Return the hash of the canonical content of an invoice."""
+    return tagged_hash("mbev1:invoice", content)
+
+
+def commitment(salt: bytes, name: str, value: str) -> str:
+    """Return the commitment to one personal value: without the salt it tells nothing, with it it fixes the value."""
+    message = b"mbev1:pii\x00" + name.encode() + b"\x00" + value.encode()
+    return hmac.new(salt, message, hashlib.sha256).hexdigest()
+
+
+def link_proof(secret: str, chain_id: str, snapshot_sha256: str) -> str:
+    """Return the proof that the holder of an invitation link was there; only the link's secret makes it."""
+    message = b"\x00".join((b"mbev1:link", chain_id.encode(), snapshot_sha256.encode()))
+    return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
+
+
+def webauthn_challenge(request_id: str, snapshot_sha256: str, server_nonce: str) -> str:
+    """Return the challenge, in hex, which a passkey signs to approve a snapshot."""
+    return tagged_hash(
+        "mbev1:webauthn", b"\x00".join(part.encode() for part in (request_id, snapshot_sha256, server_nonce))
+    )
+
+
+# === MERKLE TREE (RFC 9162, section 2.1) ===
+
+
+def leaf_hash(entry: str) -> bytes:
+    """Return the hash of a leaf for an entry hash given in hex."""
+    return hashlib.sha256(b"\x00" + bytes.fromhex(entry)).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Return the hash of an inner node."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def extend_frontier(frontier: list[tuple[int, bytes]], leaf: bytes) -> None:
+    """Add a leaf hash to a frontier: the complete subtrees, as (height, hash), that cover the tree from the left."""
+    height = 0
+    while frontier and frontier[-1][0] == height:
+        leaf = node_hash(frontier.pop()[1], leaf)
+        height += 1
+    frontier.append((height, leaf))
+
+
+def frontier_root(frontier: list[tuple[int, bytes]]) -> bytes:
+    """Return the root of the tree which a frontier covers."""
+    if not frontier:
+        return hashlib.sha256(b"").digest()
+    root = frontier[-1][1]
+    for _height, left in reversed(frontier[:-1]):
+        root = node_hash(left, root)
+    return root
+
+
+def merkle_root(entries: Iterable[str]) -> bytes:
+    """Return the root over entry hashes in hex, read once, with memory logarithmic in their number."""
+    frontier: list[tuple[int, bytes]] = []
+    for entry in entries:
+        extend_frontier(frontier, leaf_hash(entry))
+    return frontier_root(frontier)
+
+
+def verify_inclusion(leaf: bytes, index: int, size: int, path: list[bytes], root: bytes) -> bool:
+    """Tell whether a path proves a leaf hash at an index of a tree (RFC 9162, section 2.1.3.2)."""
+    if not 0 <= index < size:
+        return False
+    fn, sn, result = index, size - 1, leaf
+    for node in path:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            result = node_hash(node, result)
+            while fn and not fn & 1:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            result = node_hash(result, node)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and result == root
+
+
+def verify_consistency(old_size: int, new_size: int, old: bytes, new: bytes, path: list[bytes]) -> bool:
+    """Tell whether a path proves that the new tree only appended to the old one (RFC 9162, section 2.1.4.2)."""
+    if not 0 < old_size <= new_size:
+        return False
+    if old_size == new_size:
+        return not path and old == new
+    nodes = list(path)
+    if old_size & (old_size - 1) == 0:
+        nodes.insert(0, old)
+    if not nodes:
+        return False
+    fn, sn = old_size - 1, new_size - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    first = second = nodes[0]
+    for node in nodes[1:]:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            first, second = node_hash(node, first), node_hash(node, second)
+            while fn and not fn & 1:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            second = node_hash(second, node)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and first == old and second == new
+
+
+# === CHECKPOINT (C2SP tlog-checkpoint, a signed note) ===
+
+
+class Checkpoint(NamedTuple):
+    """A parsed checkpoint: what it says, its three lines as signed, and its signature lines as (name, key id, bytes)."""
+
+    origin: str
+    size: int
+    root: bytes
+    signed: bytes
+    signatures: list[tuple[str, bytes, bytes]]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the three lines: what is anchored outside."""
+        return hashlib.sha256(self.signed).hexdigest()
+
+
+def checkpoint_lines(origin: str, size: int, root: bytes) -> bytes:
+    """Return the three lines of a checkpoint, as they are signed and anchored."""
+    return f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n".encode()
+
+
+def key_id(origin: str, public_key: bytes) -> bytes:
+    """Return the four bytes that name an Ed25519 key in a signature line."""
+    return hashlib.sha256(origin.encode() + b"\x0a\x01" + public_key).digest()[:4]
+
+
+def parse_checkpoint(note: str) -> Checkpoint:
+    """Parse a checkpoint note.
+
+    :raise EvidenceError: when the note does not have the form of a checkpoint.
+    """
+    head, blank, tail = note.partition("\n\n")
+    lines = head.split("\n")
+    if not blank or len(lines) != 3 or not re.fullmatch(r"0|[1-9]\d{0,15}", lines[1]) or not lines[0]:
+        raise EvidenceError("not a checkpoint note")
+    signatures = []
+    try:
+        root = base64.b64decode(lines[2], validate=True)
+        for line in tail.splitlines():
+            dash, name, text = line.split(" ")
+            data = base64.b64decode(text, validate=True)
+            if dash != "\u2014" or len(data) < 5:
+                raise EvidenceError("bad signature line")
+            signatures.append((name, data[:4], data[4:]))
+    except ValueError as error:
+        raise EvidenceError(f"not a checkpoint note: {error}") from error
+    signed = checkpoint_lines(lines[0], int(lines[1]), root)
+    if len(root) != 32 or signed != head.encode() + b"\n":
+        raise EvidenceError("not a checkpoint note: bad root or size")
+    return Checkpoint(lines[0], int(lines[1]), root, signed, signatures)
+
+
+def public_key_bytes(text: str) -> bytes:
+    """Return the 32 bytes of an Ed25519 public key given as hex or as PEM.
+
+    :raise EvidenceError: when the text is neither.
+    """
+    if _HEX64.match(text.strip()):
+        return bytes.fromhex(text.strip())
+    body = "".join(line for line in text.splitlines() if line and not line.startswith("-----"))
+    try:
+        data = base64.b64decode(body, validate=True)
+    except ValueError as error:
+        raise EvidenceError(f"not a public key: {error}") from error
+    if len(data) != 44 or not data.startswith(_ED25519_SPKI_PREFIX):
+        raise EvidenceError("not an Ed25519 public key")
+    return data[12:]
+
+
+def verify_checkpoint(checkpoint: Checkpoint, public_key: bytes) -> bool | None:
+    """Tell whether the key signed the checkpoint.
+
+    :return: True or False; None when this machine cannot check Ed25519 or no line is signed by that key.
+    """
+    wanted = key_id(checkpoint.origin, public_key)
+    found = [data for name, kid, data in checkpoint.signatures if name == checkpoint.origin and kid == wanted]
+    if not found:
+        return None
+    try:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    except ImportError:
+        return None
+    try:
+        for data in found:
+            Ed25519PublicKey.from_public_bytes(public_key).verify(data, checkpoint.signed)
+    except InvalidSignature:
+        return False
+    return True
+
+
+# === STATE, RECOMPUTED FROM EVENTS ALONE ===
+
+
+# What ends the asking: event -> (state of the request, state of the milestone or None when it stays).
+_CLOSING = {
+    "approval.changes_requested": ("changes_requested", "changes_requested"),
+    "approval.declined": ("declined", "changes_requested"),
+    "approval.repudiated": ("contested", None),
+    "request.approved": ("approved", "approved"),
+    "request.cancelled": ("cancelled", None),
+    "request.deemed_accepted": ("deemed_accepted", "approved"),
+    "request.expired": ("expired", None),
+    "request.superseded": ("superseded", None),
+}
+# These may come after the decision.
+_ANY_TIME = ("approval.repudiated", "request.superseded", "request.cancelled")
+_LINE = {
+    "approval.not_required": "approved",
+    "milestone.cancelled": "cancelled",
+    "milestone.reopened": "planned",
+}
+
+
+def quorum_needed(snapshot: dict) -> int:
+    """Return how many different approvers a snapshot asks for; "all" means every one it lists."""
+    quorum = snapshot.get("quorum", 1)
+    if quorum == "all":
+        return max(1, len(snapshot.get("approvers") or ()))
+    return max(1, int(str(quorum).split("/")[-1]))
+
+
+class Replay:
+    """The state of a milestone and of its approval, from the events and the frozen snapshots only.
+
+    :param snapshot_of: returns the parsed snapshot for its hash, or None when it was erased or is not at hand.
+    """
+
+    def __init__(self, snapshot_of: Callable[[str], dict | None]):
+        self.snapshot_of = snapshot_of
+        self.line_state = "planned"
+        self.requests: dict[str, dict] = {}
+        self.current: dict | None = None
+        self.invoice: dict = {}
+        self.payments = 0
+
+    def feed(self, body: dict) -> list[Problem]:
+        """Apply one event; return what it does wrong (an approval that should not have counted, above all)."""
+        kind, problems = body["type"], []
+        data, subject = body.get("data") or {}, body.get("subject") or {}
+        if kind == "request.created":
+            problems = self._on_created(data, subject)
+        elif kind == "approval.granted":
+            problems = self._on_granted(body, data, subject)
+        elif kind in _CLOSING:
+            problems = self._on_closing(kind, body, data, subject)
+        elif kind == "approval.on_behalf" and self._request(subject):
+            self._request(subject)["on_behalf"] = True
+        elif kind in _LINE:
+            self.line_state = _LINE[kind]
+        elif kind == "invoice.posted":
+            self.invoice = {"number": data.get("number"), "content_sha256": data.get("content_sha256")}
+        elif kind == "payment.confirmed":
+            self.payments += 1
+        elif kind == "certificate.issued" and data.get("state") not in (None, self.state()):
+            problems = [("certificate", f"prints state {data['state']!r}, the events say {self.state()!r}")]
+        return [Problem(body["seq"], what, f"{kind}: {message}") for what, message in problems]
+
+    def state(self) -> str:
+        """Return the state as a certificate prints it: the request's where there is one, else the milestone's."""
+        return self.current["state"] if self.current else self.line_state
+
+    def result(self) -> dict:
+        """Return the recomputed state as plain values."""
+        current = self.current or {}
+        return {
+            "state": self.state(),
+            "milestone_state": self.line_state,
+            "revision": current.get("revision"),
+            "snapshot_sha256": current.get("snapshot_sha256"),
+            "approvals": len(current.get("granted", ())),
+            "level": current.get("level"),
+            "on_behalf": current.get("on_behalf", False),
+            "invoice": self.invoice.get("number"),
+            "payments": self.payments,
+        }
+
+    def _request(self, subject: dict) -> dict | None:
+        return self.requests.get(subject["request_id"]) if subject.get("request_id") else self.current
+
+    def _on_created(self, data: dict, subject: dict) -> list:
+        problems = []
+        if self.current and self.current["state"] == "requested":
+            problems.append(("request", "an earlier request is still open"))
+        snapshot_sha256 = data.get("snapshot_sha256") or subject.get("snapshot_sha256")
+        revision = data.get("revision", subject.get("revision"))
+        if self.current and (self.current["revision"] or 0) >= (revision or 0):
+            problems.append(("request", "revisions do not rise"))
+        self.current = {
+            "state": "requested",
+            "revision": revision,
+            "snapshot_sha256": snapshot_sha256,
+            "expires_at": data.get("expires_at"),
+            "granted": {},
+            "level": None,
+            "on_behalf": False,
+        }
+        self.requests[subject.get("request_id") or ""] = self.current
+        self.line_state = "submitted"
+        return problems
+
+    def _on_granted(self, body: dict, data: dict, subject: dict) -> list:
+        request = self._request(subject)
+        if not request:
+            return [("approval", "no request was created before it")]
+        problems = []
+        if request["state"] != "requested":
+            problems.append(("approval", f"the request is {request['state']}"))
+        if subject.get("snapshot_sha256") != request["snapshot_sha256"]:
+            problems.append(("approval", "it names another snapshot than the request"))
+        if "revision" in subject and subject["revision"] != request["revision"]:
+            problems.append(("approval", "it names another revision than the request"))
+        if request["expires_at"] and body["occurred_at"] >= request["expires_at"]:
+            problems.append(("approval", "it came after the request expired"))
+        if body.get("actor_ref") in request["granted"]:
+            problems.append(("approval", "this approver had approved before"))
+        snapshot = self.snapshot_of(request["snapshot_sha256"] or "")
+        if snapshot:
+            problems += _check_grant(body, data, snapshot)
+        if not problems:
+            request["granted"][body.get("actor_ref")] = body["event_id"]
+            level = (body.get("auth") or {}).get("level")
+            request["level"] = min(filter(None, (level, request["level"])), default=None)
+        return problems
+
+    def _on_closing(self, kind: str, body: dict, data: dict, subject: dict) -> list:
+        request = self._request(subject)
+        if not request:
+            return [("request", "no request was created before it")]
+        problems = []
+        if kind == "request.approved":
+            problems = self._check_quorum(request, data)
+        elif request["state"] != "requested" and kind not in _ANY_TIME:
+            problems.append(("request", f"the request is {request['state']}"))
+        if not problems:
+            request["state"], line_state = _CLOSING[kind]
+            self.line_state = line_state or self.line_state
+        return problems
+
+    def _check_quorum(self, request: dict, data: dict) -> list:
+        if request["on_behalf"] and data.get("on_behalf"):
+            return []
+        problems = []
+        if request["state"] != "requested":
+            problems.append(("request", f"the request is {request['state']}"))
+        snapshot = self.snapshot_of(request["snapshot_sha256"] or "")
+        needed = quorum_needed(snapshot) if snapshot else 1
+        if len(request["granted"]) < needed:
+            problems.append(("quorum", f"{len(request['granted'])} valid approvals of {needed} needed"))
+        named = data.get("granted_event_ids")
+        if named is not None and not set(named) <= set(request["granted"].values()):
+            problems.append(("quorum", "it counts an event that is no valid approval of this request"))
+        return problems
+
+
+def _decimal(text: Any) -> Decimal | None:
+    try:
+        return Decimal(text) if isinstance(text, str) else None
+    except InvalidOperation:
+        return None
+
+
+def _check_grant(body: dict, data: dict, snapshot: dict) -> list:
+    """Compare one approval with the snapshot it names: amount, approver, limit, assurance level, consent text."""
+    problems = []
+    for name in ("amount_total", "currency"):
+        if name in data and data[name] != snapshot.get(name):
+            problems.append(("approval", f"its {name} is not the snapshot's"))
+    approvers = snapshot.get("approvers")
+    if approvers is not None:
+        found = [item for item in approvers if item.get("actor_ref") == body.get("actor_ref")]
+        if not found:
+            problems.append(("approver", "the actor is not a listed approver"))
+        elif not _within_limit(found[0], snapshot):
+            problems.append(("approver", "the amount is above the approver's limit"))
+    levels = snapshot.get("levels") or {}
+    required = levels.get("required") if isinstance(levels, dict) else None
+    if required in _LEVELS and ((body.get("auth") or {}).get("level") or "") < required:
+        problems.append(("level", f"assurance level {required} was required"))
+    text = (snapshot.get("consent") or {}).get("text")
+    if text is not None and data.get("consent_sha256") not in (
+        None,
+        hashlib.sha256(text.encode()).hexdigest(),
+    ):
+        problems.append(("consent", "the consent text is not the one in the snapshot"))
+    return problems
+
+
+def _within_limit(approver: dict, snapshot: dict) -> bool:
+    limit, amount = _decimal(approver.get("limit")), _decimal(snapshot.get("amount_total"))
+    if approver.get("limit") is None or approver.get("currency") not in (None, snapshot.get("currency")):
+        return True
+    return limit is not None and amount is not None and amount <= limit
+
+
+# === CHAIN ===
+
+
+class ChainVerifier:
+    """Check the entries of one chain, one after the other, keeping only what the next one needs.
+
+    :param replay: recomputes the state meanwhile, or None.
+    :param chain_id: the chain that is expected; without it, the first entry's.
+    """
+
+    def __init__(self, replay: Replay | None = None, chain_id: str | None = None):
+        self.replay = replay
+        self.chain_id = chain_id
+        self.count = 0
+        self.next_seq = 0
+        self.head = ZERO_HASH
+        self.last_time = ""
+
+    def feed(self, body: bytes, row: dict | None = None) -> tuple[dict | None, list[Problem]]:
+        """Check one entry in its order.
+
+        :param bytes body: the exact bytes of the body.
+        :param dict row: what is stored beside the body (``entry_hash``, ``seq``, ``type``...); each is compared.
+        :return: the parsed body (None when it cannot be read) and the problems found.
+        """
+        row, found_hash = row or {}, entry_hash(body)
+        stored_hash = row.get("entry_hash") or found_hash
+        seq, parsed, problems = row.get("seq", self.next_seq), None, []
+        self.count += 1
+        try:
+            parsed = parse_strict(body)
+            if parsed["v"] != FORMAT_VERSION or not all(map(_HEX64.match, parsed["pii"].values())):
+                raise EvidenceError("unknown format version, or a commitment that is not 64 hex digits")
+            seq = parsed["seq"] if "seq" not in row else seq
+            problems = self._check_place(seq, parsed) + self._check_columns(seq, parsed, row)
+            problems += self._check_time(seq, parsed["occurred_at"])
+            problems += self.replay.feed(parsed) if self.replay else []
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            problems.append(Problem(seq, "body", f"entry {seq}: the body cannot be read: {error}"))
+            parsed = None
+        if stored_hash != found_hash:
+            problems.insert(0, Problem(seq, "hash", f"entry {seq}: the body does not match its hash"))
+        if seq >= self.next_seq:
+            # Going on from the stored hash names the broken entry only, not every one after it.
+            self.head, self.next_seq = stored_hash, seq + 1
+        return parsed, problems
+
+    def _check_place(self, seq: int, body: dict) -> list[Problem]:
+        self.chain_id = self.chain_id or body["chain_id"]
+        problems = []
+        if body["chain_id"] != self.chain_id:
+            problems.append(Problem(seq, "chain_id", f"entry {seq}: it belongs to another chain"))
+        if body["seq"] < self.next_seq or seq < self.next_seq:
+            problems.append(Problem(seq, "seq", f"entry {seq}: it stands out of its order, or twice"))
+        elif seq > self.next_seq:
+            gap = f"{self.next_seq}" if seq == self.next_seq + 1 else f"{self.next_seq} to {seq - 1}"
+            problems.append(Problem(self.next_seq, "seq", f"entry {gap} is missing"))
+        elif body["prev"] != self.head:
+            problems.append(Problem(seq, "prev", f"entry {seq}: it does not follow from the entry before it"))
+        return problems
+
+    @staticmethod
+    def _check_columns(seq: int, body: dict, row: dict) -> list[Problem]:
+        return [
+            Problem(
+                seq,
+                "column",
+                f"entry {seq}: the stored {name} is {value!r}, the body says {body.get(name)!r}",
+            )
+            for name, value in row.items()
+            if name != "entry_hash" and body.get(name) != value
+        ]
+
+    def _check_time(self, seq: int, occurred_at: str) -> list[Problem]:
+        if not _TIME.match(occurred_at):
+            return [Problem(seq, "time", f"entry {seq}: {occurred_at!r} is not a time")]
+        last, self.last_time = self.last_time, max(self.last_time, occurred_at)
+        if occurred_at < last and _seconds(last) - _seconds(occurred_at) > CLOCK_BACK_SECONDS_MAX:
+            return [Problem(seq, "time", f"entry {seq}: its time is before that of an earlier entry", WARN)]
+        return []
+
+
+def _seconds(text: str) -> float:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
+
+
+class PiiVerifier:
+    """Check disclosed personal values against their commitments, and that each absent one was erased on record."""
+
+    def __init__(self) -> None:
+        self.disclosed = 0
+        self.absent: set[tuple[int, str]] = set()
+        self.erased: set[tuple[int, str]] = set()
+        self.erased_snapshots: set[str] = set()
+
+    def feed(self, body: dict, values: dict[str, tuple[str, str]]) -> list[Problem]:
+        """Check one entry.
+
+        :param dict values: name to (salt in hex, value) of what is disclosed for this entry.
+        """
+        seq, problems = body["seq"], []
+        for name, expected in body["pii"].items():
+            if name not in values:
+                self.absent.add((seq, name))
+                continue
+            self.disclosed += 1
+            if not _commits(name, values[name], expected):
+                problems.append(Problem(seq, "pii", f"entry {seq}: {name} does not match its commitment"))
+        for name in values.keys() - body["pii"].keys():
+            problems.append(Problem(seq, "pii", f"entry {seq}: {name} is disclosed but was never recorded"))
+        if body["type"] == "pii.erased":
+            for item in body["data"].get("erased", ()):
+                self.erased.update((item["seq"], name) for name in item["names"])
+            self.erased_snapshots.update(body["data"].get("snapshots", ()))
+        return problems
+
+    def unexplained(self) -> list[tuple[int, str]]:
+        """Return what is neither disclosed nor erased on record, in order; call it after the last entry."""
+        return sorted(self.absent - self.erased)
+
+
+def _commits(name: str, disclosed: tuple[str, str], expected: str) -> bool:
+    salt, value = disclosed
+    try:
+        return len(salt) == 64 and hmac.compare_digest(commitment(bytes.fromhex(salt), name, value), expected)
+    except (TypeError, ValueError, AttributeError):
+        return False
+
+
+# === PASSKEY ===
+
+
+def verify_passkey(text: str, auth: dict, subject: dict) -> tuple[str, str]:
+    """Check that a passkey signed this snapshot.
+
+    :param str text: the disclosed ``webauthn_json`` value.
+    :return: verdict and sentence.
+    """
+    if hashlib.sha256(text.encode()).hexdigest() != auth.get("assertion_sha256"):
+        return FAIL, "the assertion is not the one recorded"
+    try:
+        item = json.loads(text)
+        client_data, authenticator, signature = (
+            _base64url(item[name]) for name in ("client_data_json", "authenticator_data", "signature")
+        )
+        client = json.loads(client_data)
+        challenge = webauthn_challenge(
+            subject["request_id"], subject["snapshot_sha256"], item["server_nonce"]
+        )
+        if client["type"] != "webauthn.get" or _base64url(client["challenge"]).hex() != challenge:
+            return FAIL, "the passkey signed something else than this snapshot"
+        if len(authenticator) < 37 or not authenticator[32] & 0x04:
+            return FAIL, "the passkey did not verify its user"
+        signed = authenticator + hashlib.sha256(client_data).digest()
+        return _verify_passkey_signature(item["public_key"], signature, signed)
+    except (ValueError, KeyError, TypeError) as error:
+        return FAIL, f"the assertion cannot be read: {error}"
+
+
+def _base64url(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _verify_passkey_signature(public_key: str, signature: bytes, signed: bytes) -> tuple[str, str]:
+    try:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
+    except ImportError:
+        return NOT_PROVIDED, "the challenge is this snapshot; the signature needs the package cryptography"
+    key = serialization.load_pem_public_key(public_key.encode())
+    try:
+        if isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(signature, signed)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
+        else:
+            key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
+    except InvalidSignature:
+        return FAIL, "the passkey's signature is wrong"
+    return OK, "signed by the approver's passkey over this snapshot"
+
+
+# === BUNDLE ===
+
+
+class Item(NamedTuple):
+    """One line of the report."""
+
+    item: str
+    verdict: str
+    message: str
+
+
+_CHECKS = ("files", "snapshots", "chain", "pii", "log", "proof", "invoice", "certificate", "anchors")
+# What malformed data can raise; EvidenceError is a ValueError.
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile)
+
+
+class BundleVerifier:
+    """Check an evidence bundle; ``run`` returns the report.
+
+    :param bundle: an open zip file.
+    :param str public_key: the log's key from outside the bundle, hex or PEM; else the one inside is used.
+    :param str head: a chain head the reader holds, from a receipt.
+    :param list secrets: secrets of invitation links the reader holds.
+    """
+
+    def __init__(
+        self, bundle: zipfile.ZipFile, public_key: str = "", head: str = "", secrets: Iterable[str] = ()
+    ):
+        self.bundle = bundle
+        self.names = set(bundle.namelist())
+        self.public_key, self.head, self.secrets = public_key, head, list(secrets)
+        self.items: list[Item] = []
+        self.sums: dict[str, str] = {}
+        self.snapshots: dict[str, dict] = {}
+        self.hashes: list[str] = []
+        self.wanted_snapshots: set[str] = set()
+        self.invoice_hashes: set[str] = set()
+        self.certificates: dict[str, int] = {}
+        self.pii = PiiVerifier()
+        self.replay = Replay(self.snapshots.get)
+
+    def run(self) -> list[Item]:
+        """Run all checks; a check that cannot read its input fails alone."""
+        for name in _CHECKS:
+            try:
+                getattr(self, f"_check_{name}")()
+            except _UNREADABLE as error:
+                self._add(name, FAIL, f"cannot be checked: {type(error).__name__}: {error}")
+        return self.items
+
+    def _add(self, item: str, verdict: str, message: str) -> None:
+        self.items.append(Item(item, verdict, message))
+
+    def _read(self, name: str) -> bytes:
+        if self.bundle.getinfo(name).file_size > SMALL_FILE_SIZE_MAX:
+            raise EvidenceError(f"{name} is too large")
+        return self.bundle.read(name)
+
+    def _json(self, name: str) -> Any:
+        return json.loads(self._read(name), object_pairs_hook=_pairs_once)
+
+    def _lines(self, name: str) -> Iterator[bytes]:
+        if name in self.names:
+            with self.bundle.open(name) as file:
+                for line in file:
+                    yield line.rstrip(b"\n")
+
+    def _under(self, folder: str) -> list[str]:
+        return sorted(name for name in self.names if name.startswith(folder) and not name.endswith("/"))
+
+    # (i) every file is the one the manifest lists
+    def _check_files(self) -> None:
+        failed = len(self.items)
+        listed = {entry["name"]: entry for entry in self._json("manifest.json")["files"]}
+        if len(self.bundle.namelist()) != len(self.names):
+            self._add("files", FAIL, "a name stands twice in the bundle")
+        for name in sorted(self.names - listed.keys() - {"manifest.json"}):
+            self._add("files", FAIL, f"{name} is not in the manifest")
+        for name, entry in sorted(listed.items()):
+            message = self._check_file(name, entry)
+            if message:
+                self._add("files", FAIL, f"{name} {message}")
+        if len(self.items) == failed:
+            self._add("files", OK, f"{len(listed)} files match the manifest")
+
+    def _check_file(self, name: str, entry: dict) -> str:
+        if name not in self.names:
+            return "is missing"
+        if name.startswith(("/", "\\")) or ".." in name.split("/"):
+            return "has an unsafe name"
+        if self.bundle.getinfo(name).file_size != entry["size"] or entry["size"] > FILE_SIZE_MAX:
+            return "has another size than in the manifest"
+        digest = hashlib.sha256()
+        with self.bundle.open(name) as file:
+            for chunk in iter(lambda: file.read(1 << 16), b""):
+                digest.update(chunk)
+        self.sums[name] = digest.hexdigest()
+        return "" if self.sums[name] == entry["sha256"] else "has another SHA-256 than in the manifest"
+
+    # (iv) snapshots are what their names say
+    def _check_snapshots(self) -> None:
+        for name in self._under("snapshot/"):
+            data, wanted = self._read(name), name[9:].removesuffix(".json")
+            if snapshot_hash(data) != wanted:
+                self._add("snapshot", FAIL, f"{wanted[:12]}: the bytes do not match the hash")
+                continue
+            self.snapshots[wanted] = parse_strict(data)
+            self._add("snapshot", OK, f"{wanted[:12]}: the bytes match the hash")
+
+    # (ii), (iii) the chain, and (iv) the state from the events
+    def _check_chain(self) -> None:
+        chain, failed = ChainVerifier(self.replay), len(self.items)
+        stored, values = self._stored_hashes(), _Merge(self._values())
+        for line in self._lines("chain/entries.jsonl"):
+            self._check_entry(chain, line, next(stored, None), values)
+        for seq in (seq for seq, _hash in stored):
+            self._add("chain", FAIL, f"entry {seq} is missing")
+        for seq in values.rest():
+            self._add("pii", FAIL, f"entry {seq}: a value is disclosed for an entry that is not there")
+        if not chain.count:
+            self._add("chain", FAIL, "there are no entries")
+        elif not any(item.verdict == FAIL for item in self.items[failed:]):
+            self._add("chain", OK, f"{chain.count} entries of chain {chain.chain_id}, head {chain.head}")
+        state = ", ".join(f"{name} {value}" for name, value in self.replay.result().items() if value)
+        self._add("state", OK, f"recomputed from the events: {state}")
+        if self.head:
+            known = self.head in self.hashes
+            self._add(
+                "head", OK if known else FAIL, f"the given head is {'in' if known else 'not in'} this chain"
+            )
+
+    def _check_entry(self, chain: ChainVerifier, line: bytes, stored: tuple | None, values: _Merge) -> None:
+        row = {"seq": stored[0], "entry_hash": stored[1]} if stored else {}
+        body, problems = chain.feed(line, row)
+        self.hashes.append(entry_hash(line))
+        if not stored:
+            self._add("chain", FAIL, f"entry {len(self.hashes) - 1} has no line in chain/hashes.txt")
+        if body:
+            try:
+                problems += self.pii.feed(body, values.take(body["seq"]))
+                self._note(body, values.current)
+            except _UNREADABLE as error:
+                self._add("chain", FAIL, f"entry {body['seq']}: it cannot be read: {error}")
+        for problem in problems:
+            self._add("pii" if problem.kind == "pii" else "chain", problem.verdict, problem.message)
+
+    def _note(self, body: dict, values: dict) -> None:
+        """Keep what later checks compare with files of the bundle, and check what only this entry can tell."""
+        data, auth, subject = body.get("data") or {}, body.get("auth") or {}, body.get("subject") or {}
+        if body["type"] == "request.created":
+            self.wanted_snapshots.add(data.get("snapshot_sha256") or subject.get("snapshot_sha256"))
+        if "content_sha256" in data:
+            self.invoice_hashes.add(data["content_sha256"])
+        if body["type"] == "certificate.issued":
+            self.certificates[data.get("pdf_sha256")] = body["seq"]
+        if "webauthn_json" in values:
+            self._add("passkey", *verify_passkey(values["webauthn_json"][1], auth, subject))
+        proof = auth.get("link_proof") or data.get("link_proof")
+        if proof and self.secrets:
+            made = {
+                link_proof(secret, body["chain_id"], subject.get("snapshot_sha256", ""))
+                for secret in self.secrets
+            }
+            known = proof in made
+            self._add(
+                "link",
+                OK if known else WARN,
+                f"entry {body['seq']}: {'made' if known else 'not made'} with it",
+            )
+
+    def _stored_hashes(self) -> Iterator[tuple[int, str]]:
+        for line in self._lines("chain/hashes.txt"):
+            seq, value = line.decode().split(" ")
+            yield int(seq), value
+
+    def _values(self) -> Iterator[tuple[int, str, tuple[str, str]]]:
+        for line in self._lines("chain/values.jsonl"):
+            item = json.loads(line, object_pairs_hook=_pairs_once)
+            yield item["entry"], item["name"], (item["salt"], item["value"])
+
+    # (v) personal data: disclosed, erased on record, withheld from this reader, or else missing
+    def _check_pii(self) -> None:
+        withheld = set()
+        for line in self._lines("chain/withheld.jsonl"):
+            item = json.loads(line, object_pairs_hook=_pairs_once)
+            withheld.add((item["entry"], item["name"]))
+        missing = self.pii.unexplained()
+        for seq, name in missing:
+            if (seq, name) not in withheld:
+                self._add("pii", FAIL, f"entry {seq}: {name} is neither disclosed nor erased on record")
+        self._add("pii", OK, f"{self.pii.disclosed} disclosed values match their commitments")
+        if self.pii.absent & self.pii.erased:
+            self._add(
+                "pii", ERASED, f"{len(self.pii.absent & self.pii.erased)} values were erased, on record"
+            )
+        if withheld.intersection(missing):
+            count = len(withheld.intersection(missing))
+            self._add("pii", NOT_PROVIDED, f"{count} values are not for this reader; their commitments stay")
+        for wanted in sorted(filter(None, self.wanted_snapshots - self.snapshots.keys())):
+            erased = wanted in self.pii.erased_snapshots
+            self._add(
+                "snapshot", ERASED if erased else FAIL, f"{wanted[:12]}: {'erased' if erased else 'missing'}"
+            )
+
+    # (vi) the company log
+    def _check_log(self) -> None:
+        notes = {}
+        for name in self._under("log/checkpoints/"):
+            checkpoint = parse_checkpoint(self._read(name).decode())
+            notes[checkpoint.size] = checkpoint
+            self._check_signature(name, checkpoint)
+        if not notes:
+            self._add("log", NOT_PROVIDED, "no checkpoint: the entries are not in a company log yet")
+            return
+        proved = set()
+        for proof in self._proofs("log/inclusion.json"):
+            if self._check_inclusion(proof, notes):
+                proved.add(proof["seq"])
+        self._add("log", OK, f"{len(proved)} of {len(self.hashes)} entries proved in the company log")
+        if len(proved) < len(self.hashes):
+            self._add("log", NOT_PROVIDED, f"{len(self.hashes) - len(proved)} entries have no proof yet")
+        self._check_consistency(notes)
+
+    def _check_signature(self, name: str, checkpoint: Checkpoint) -> None:
+        inside = "log/public_key.pem" in self.names and self._read("log/public_key.pem").decode()
+        key = self.public_key or inside
+        if not key or not checkpoint.signatures:
+            self._add("signature", NOT_PROVIDED, f"{name}: unsigned, or no public key at hand")
+            return
+        public, where = public_key_bytes(key), "given" if self.public_key else "enclosed"
+        if key_id(checkpoint.origin, public) not in {kid for _name, kid, _data in checkpoint.signatures}:
+            self._add("signature", WARN, f"{name}: signed by another key than the {where} one")
+            return
+        verdict = verify_checkpoint(checkpoint, public)
+        if verdict is None:
+            self._add("signature", NOT_PROVIDED, f"{name}: checking it needs the package cryptography")
+        elif verdict:
+            hint = "" if self.public_key else " (compare that key with a copy from elsewhere)"
+            self._add("signature", OK, f"{name}: signed by the {where} key{hint}")
+        else:
+            self._add("signature", FAIL, f"{name}: the signature is wrong")
+
+    def _check_inclusion(self, proof: dict, notes: dict) -> bool:
+        seq, checkpoint = proof["seq"], notes.get(proof["tree_size"])
+        path = [bytes.fromhex(node) for node in proof["path"]]
+        known = seq < len(self.hashes) and self.hashes[seq] == proof["entry_hash"]
+        good = known and checkpoint is not None
+        if not good or not verify_inclusion(
+            leaf_hash(proof["entry_hash"]), proof["index"], checkpoint.size, path, checkpoint.root
+        ):
+            self._add("log", FAIL, f"entry {seq}: its place in the company log is not proved")
+            return False
+        return True
+
+    def _proofs(self, name: str) -> Iterator[dict]:
+        """Yield proofs one by one; the addon writes one a line, so that a long list needs little memory."""
+        lines = self._lines(name)
+        if not next(lines, b"").endswith(b'"proofs":['):
+            yield from self._json(name)["proofs"] if name in self.names else ()
+            return
+        for line in lines:
+            if line.startswith(b"{"):
+                yield json.loads(line.removesuffix(b","), object_pairs_hook=_pairs_once)
+
+    def _check_consistency(self, notes: dict) -> None:
+        proofs = self._json("log/consistency.json")["proofs"] if "log/consistency.json" in self.names else []
+        found = {(proof["from"], proof["to"]): proof["path"] for proof in proofs}
+        sizes = sorted(notes)
+        for old, new in itertools.pairwise(sizes):
+            if (old, new) not in found:
+                self._add("log", NOT_PROVIDED, f"no consistency proof from size {old} to {new}")
+                continue
+            path = [bytes.fromhex(node) for node in found[old, new]]
+            good = verify_consistency(old, new, notes[old].root, notes[new].root, path)
+            self._add("log", OK if good else FAIL, f"from size {old} to {new} the log was only appended to")
+
+    # files the client saw, and the texts
+    def _check_proof(self) -> None:
+        uuids = {name[6:].partition("_")[0]: name for name in self._under("proof/")}
+        for snapshot in self.snapshots.values():
+            for file in snapshot.get("files", ()):
+                name = uuids.get(str(file.get("file_uuid")))
+                if not name:
+                    self._add(
+                        "proof",
+                        NOT_PROVIDED,
+                        f"{file.get('name')}: not enclosed, SHA-256 {file.get('sha256')}",
+                    )
+                    continue
+                good = self.sums.get(name) == file.get("sha256")
+                self._add(
+                    "proof",
+                    OK if good else FAIL,
+                    f"{file.get('name')}: the file {'as' if good else 'not as'} shown",
+                )
+        for name in self._under("consent/") + self._under("notice/"):
+            good = self.sums.get(name) == name.partition("/")[2].removesuffix(".txt")
+            self._add(
+                "text", OK if good else FAIL, f"{name} {'matches' if good else 'does not match'} its name"
+            )
+
+    def _check_invoice(self) -> None:
+        known = self.invoice_hashes | {
+            item.get("invoice_draft_content_sha256") for item in self.snapshots.values()
+        }
+        if "invoice/content.json" in self.names:
+            good = invoice_hash(self._read("invoice/content.json")) in known
+            self._add(
+                "invoice", OK if good else FAIL, f"its content {'is' if good else 'is not'} what was recorded"
+            )
+        elif self.replay.invoice:
+            self._add("invoice", NOT_PROVIDED, "the content of the invoice is not enclosed")
+
+    def _check_certificate(self) -> None:
+        found = self.sums.get("certificate.pdf")
+        if not found:
+            self._add("certificate", NOT_PROVIDED, "no certificate is enclosed")
+        elif found in self.certificates:
+            self._add(
+                "certificate", OK, f"issued by entry {self.certificates[found]}, state as the events say"
+            )
+        else:
+            self._add("certificate", FAIL, "the enclosed certificate was never issued by an entry")
+
+    # (vii) anchors outside; what cannot be checked offline is said to be so
+    def _check_anchors(self) -> None:
+        notes = [parse_checkpoint(self._read(name).decode()) for name in self._under("log/checkpoints/")]
+        digests = {note.digest for note in notes}
+        names = self._under("anchors/")
+        for name in names:
+            verdict, message = self._check_anchor(name, digests)
+            if verdict:
+                self._add("anchor", verdict, f"{name}: {message}")
+        if not names:
+            self._add("anchor", NOT_PROVIDED, "no anchor outside the seller's reach is enclosed")
+
+    def _check_anchor(self, name: str, digests: set[str]) -> tuple[str, str]:
+        data = self._read(name)
+        if name.endswith(".eml"):
+            message = email.message_from_bytes(data, policy=email.policy.default)
+            texts = [part.get_content() for part in message.walk() if part.get_content_maintype() == "text"]
+            found = any(digest in text for digest in digests for text in texts)
+            return (
+                (OK, "the mail names the checkpoint")
+                if found
+                else (FAIL, "the mail names another checkpoint")
+            )
+        if name.endswith(".tsr"):
+            if not any(binascii.unhexlify(digest) in data for digest in digests):
+                return FAIL, "the token is over something else"
+            return (
+                NOT_PROVIDED,
+                "names the checkpoint; check with: openssl ts -verify -digest <hex> -in <file> -CAfile <ca>",
+            )
+        if name.endswith("onchain.json"):
+            anchors = self._json(name)["anchors"]
+            found = all(anchor.get("digest") in digests for anchor in anchors)
+            return (
+                (NOT_PROVIDED, "names the checkpoint; look the transaction up")
+                if found
+                else (FAIL, "names another")
+            )
+        return "", ""
+
+
+class _Merge:
+    """Hand out disclosed values entry by entry from a stream in the order of entries, without holding them all."""
+
+    def __init__(self, rows: Iterator[tuple[int, str, tuple[str, str]]]):
+        self._rows = rows
+        self._ahead = next(rows, None)
+        self.current: dict[str, tuple[str, str]] = {}
+
+    def take(self, seq: int) -> dict[str, tuple[str, str]]:
+        """Return the values of one entry."""
+        self.current = {}
+        while self._ahead and self._ahead[0] == seq:
+            self.current[self._ahead[1]] = self._ahead[2]
+            self._ahead = next(self._rows, None)
+        return self.current
+
+    def rest(self) -> Iterator[int]:
+        """Yield the entries of values that no entry took."""
+        while self._ahead:
+            yield self._ahead[0]
+            self._ahead = next(self._rows, None)
+
+
+def exit_status(items: Iterable[Item]) -> int:
+    """Return 0 when nothing failed, 1 with warnings, 2 when something failed."""
+    verdicts = {item.verdict for item in items}
+    return 2 if FAIL in verdicts else int(WARN in verdicts)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(description="Check an evidence bundle of a milestone approval.")
+    parser.add_argument("bundle", help="the ZIP file")
+    parser.add_argument("--head", default="", help="a chain head you hold, from a receipt")
+    parser.add_argument(
+        "--link-secret", action="append", default=[], help="the secret of your invitation link"
+    )
+    parser.add_argument("--public-key", help="file with the log's public key, from outside the bundle")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        key = Path(options.public_key).read_text(encoding="ascii") if options.public_key else ""
+        with zipfile.ZipFile(options.bundle) as bundle:
+            items = BundleVerifier(bundle, key, options.head, options.link_secret).run()
+    except (OSError, *_UNREADABLE) as error:
+        items = [Item("bundle", FAIL, f"cannot be read: {error}")]
+    status = exit_status(items)
+    if options.json:
+        print(
+            json.dumps({"v": 1, "exit_status": status, "items": [item._asdict() for item in items]}, indent=1)
+        )
+    else:
+        for item in items:
+            print(f"{item.verdict:<13}{item.item:<12}{item.message}")
+        print(f"exit status {status} ({('nothing failed', 'with warnings', 'SOMETHING FAILED')[status]})")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

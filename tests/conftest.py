@@ -1,0 +1,35 @@
+"""Load each addon's ``tools`` package by path, so that the pure tests need no Odoo.
+
+``milestone_billing/tools/verify.py`` becomes importable as ``milestone_billing_tools.verify``; the addon itself
+(its ``__init__.py`` imports the models, hence Odoo) is never imported. Works under pytest, which reads this file
+first, and under ``python -m unittest discover -s tests/pure -t tests``, where each test file imports it by name.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VECTORS = ROOT / "tests" / "vectors"
+
+
+def load_tools(addon):
+    """Load ``<addon>/tools`` as the package ``<addon>_tools`` and return it.
+
+    :param str addon: technical name of an addon at the root of the repository.
+    """
+    name = f"{addon}_tools"
+    if name in sys.modules:
+        return sys.modules[name]
+    folder = ROOT / addon / "tools"
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+for _init_file in sorted(ROOT.glob("*/tools/__init__.py")):
+    load_tools(_init_file.parent.parent.name)
