@@ -1,0 +1,1 @@
+"""Pure rules: no import of odoo, no clock, no network."""
