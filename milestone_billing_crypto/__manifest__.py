@@ -1,0 +1,34 @@
+{
+    "name": "Milestone Billing: Stablecoins",
+    "summary": "Take stablecoins on EVM networks straight to your own wallet",
+    "version": "19.0.1.0.0",
+    "category": "Accounting/Payment Providers",
+    "author": "Milestone Billing contributors",
+    "license": "LGPL-3",
+    "depends": ["account_payment", "milestone_billing"],
+    "external_dependencies": {"python": ["bip32", "coincurve", "pycryptodome", "qrcode", "requests"]},
+    "data": [
+        # Security first: views and crons name the groups.
+        "security/milestone_billing_crypto_groups.xml",
+        "security/milestone_billing_crypto_security.xml",
+        "security/ir.model.access.csv",
+        # Networks before the tokens on them.
+        "data/milestone_billing_crypto_chain_data.xml",
+        "data/milestone_billing_crypto_token_data.xml",
+        "data/ir_cron_data.xml",
+        # QWeb templates before the provider that names the redirect form.
+        "views/payment_crypto_templates.xml",
+        "data/payment_method_data.xml",
+        "data/payment_provider_data.xml",
+        # Backend views, menus last.
+        "views/milestone_billing_crypto_chain_views.xml",
+        "views/milestone_billing_crypto_token_views.xml",
+        "views/milestone_billing_crypto_wallet_views.xml",
+        "views/milestone_billing_crypto_payment_views.xml",
+        "views/milestone_billing_crypto_transfer_views.xml",
+        "views/payment_provider_views.xml",
+        "views/milestone_billing_crypto_menus.xml",
+    ],
+    "post_init_hook": "post_init_hook",
+    "uninstall_hook": "uninstall_hook",
+}

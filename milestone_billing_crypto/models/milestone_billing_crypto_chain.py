@@ -1,0 +1,200 @@
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError, ValidationError
+
+from ..tools.json_rpc import Call, RpcError
+from ..tools.transfer_log import RangeError, quantity
+from ..tools.url_guard import UrlError
+
+
+class MilestoneBillingCryptoChain(models.Model):
+    """An EVM network: what it is, and how far it has been read."""
+
+    _name = "milestone.billing.crypto.chain"
+    _description = "Stablecoin Network"
+    _order = "is_test, sequence, id"
+
+    name = fields.Char(required=True, translate=True)
+    sequence = fields.Integer(default=10)
+    active = fields.Boolean(default=True)
+    evm_id = fields.Integer(
+        string="Chain ID",
+        required=True,
+        help="Asked of the node in every cycle; another answer stops the network.",
+    )
+    is_test = fields.Boolean(
+        string="Test Network",
+        help="Test networks serve providers in test mode only, main networks enabled ones only.",
+    )
+    native_symbol = fields.Char(string="Gas Coin", required=True, default="ETH")
+    explorer_url = fields.Char(string="Explorer", help="Start of links to transactions and addresses.")
+    block_time_ms = fields.Integer(string="Block Time (ms)", required=True, default=12000)
+    confirmations = fields.Integer(
+        required=True, default=12, help="Blocks, its own included, that confirm a small payment."
+    )
+    scan_lag = fields.Integer(
+        string="Blocks Left Out",
+        default=1,
+        help="Newest blocks left for the next cycle: nodes disagree most there.",
+    )
+    span_max = fields.Integer(string="Blocks per Query", required=True, default=2000)
+    node_ids = fields.One2many("milestone.billing.crypto.node", "chain_id", string="Nodes")
+    token_ids = fields.One2many("milestone.billing.crypto.token", "chain_id", string="Tokens")
+
+    # How far the network was read; written under a lock of this row only.
+    cursor_block = fields.Integer(string="Read up to Block", readonly=True, copy=False)
+    hashes = fields.Json(readonly=True, copy=False)
+    head_block = fields.Integer(string="Newest Block", readonly=True, copy=False)
+    finalized_block = fields.Integer(string="Finalized Block", readonly=True, copy=False)
+    watch_state = fields.Selection(
+        [
+            ("idle", "Not watched"),
+            ("ok", "Up to date"),
+            ("behind", "Catching up"),
+            ("lagging", "Node lags"),
+            ("error", "Node fails"),
+            ("stopped", "Stopped"),
+        ],
+        string="Health",
+        default="idle",
+        required=True,
+        readonly=True,
+        copy=False,
+    )
+    last_error = fields.Char(readonly=True, copy=False)
+    last_polled_on = fields.Datetime(readonly=True, copy=False)
+    last_progress_on = fields.Datetime(readonly=True, copy=False)
+    poll_requests = fields.Integer(string="Requests in Last Cycle", readonly=True, copy=False)
+    poll_calls = fields.Integer(string="Calls in Last Cycle", readonly=True, copy=False)
+    blocks_behind = fields.Integer(compute="_compute_blocks_behind")
+    quota_hint = fields.Char(compute="_compute_quota_hint", string="Load")
+
+    _evm_id_unique = models.Constraint("UNIQUE (evm_id)", "This chain ID is already listed.")
+    _limits = models.Constraint(
+        "CHECK (evm_id > 0 AND confirmations > 0 AND scan_lag >= 0 AND span_max > 0 AND block_time_ms > 0)",
+        "Chain ID, confirmations, blocks per query and block time must be positive.",
+    )
+
+    @api.depends("head_block", "cursor_block")
+    def _compute_blocks_behind(self):
+        for chain in self:
+            chain.blocks_behind = max(0, chain.head_block - chain.cursor_block) if chain.cursor_block else 0
+
+    @api.depends("block_time_ms", "node_ids.span", "span_max")
+    def _compute_quota_hint(self):
+        for chain in self:
+            blocks = max(1, 60000 // chain.block_time_ms)
+            span = min([chain.span_max] + [node.span for node in chain.node_ids if node.span])
+            chain.quota_hint = self.env._(
+                "%(blocks)s blocks a minute; this node allows %(span)s blocks per query: %(queries)s queries a minute.",
+                blocks=blocks,
+                span=span,
+                queries=-(-blocks // span),
+            )
+
+    @api.constrains("explorer_url")
+    def _check_explorer_url(self):
+        for chain in self.filtered("explorer_url"):
+            if urlsplit(chain.explorer_url).scheme != "https":
+                raise ValidationError(self.env._("The explorer's address must begin with https://."))
+
+    # === ACTIONS === #
+
+    def action_check_now(self):
+        """Read the network now, as the scheduled job does."""
+        self.check_access("write")
+        for chain in self:
+            chain.sudo()._watch()
+        return True
+
+    def action_test_nodes(self):
+        """Ask each node for its chain ID and newest block; the answer is stored on the node."""
+        self.check_access("write")
+        self.sudo().node_ids._probe()
+        return True
+
+    def action_resume(self):
+        """Let a stopped network be read again, from the newest block its node and we agree on.
+
+        Where they agree on none, reading starts a confirmation depth below the node's head, and the daily
+        balance check finds what was missed.
+        """
+        self.check_access("write")
+        for chain in self.filtered(lambda chain: chain.watch_state == "stopped"):
+            chain.sudo()._restart()
+        return True
+
+    # === NODES === #
+
+    def _usable_nodes(self):
+        """Return the usable nodes, best first.
+
+        A node that asked to slow down, or failed, is left alone until its time has come; when all are,
+        the one whose time comes first is tried.
+        """
+        self.ensure_one()
+        nodes = self.node_ids.filtered("active")
+        now = fields.Datetime.now()
+        ready = nodes.filtered(lambda node: not node.retry_after or node.retry_after <= now)
+        return ready or nodes.sorted(lambda node: node.retry_after or now)[:1]
+
+    def _check_chain_id(self, answer):
+        """Raise when the node is on another network than configured."""
+        if quantity(answer) != self.evm_id:
+            raise UserError(
+                self.env._(
+                    "The node of %(chain)s answers for another network (chain ID %(got)s instead of %(want)s). "
+                    "Correct the node's address; nothing was read.",
+                    chain=self.name,
+                    got=quantity(answer),
+                    want=self.evm_id,
+                )
+            )
+
+    def _call(self, calls):
+        """Send one strict batch, with the chain ID checked, to the first node that answers.
+
+        :raise UserError: if no node answers, or one is on another network.
+        """
+        self.ensure_one()
+        problem = self.env._("no node is configured")
+        nodes = self._usable_nodes()
+        if self.env.context.get("milestone_billing_crypto_last_first"):
+            nodes = nodes[::-1]
+        for node in nodes:
+            try:
+                client = node._client()
+                answers = client.batch_strict([Call("eth_chainId", []), *calls])
+                self._check_chain_id(answers[0])
+                return answers[1:]
+            except (RpcError, RangeError, UrlError) as error:
+                problem = str(error)
+        raise UserError(
+            self.env._("No node of %(chain)s answered: %(problem)s", chain=self.name, problem=problem)
+        )
+
+    def _explorer_link(self, kind, value):
+        """Return the explorer's page of a transaction (``tx``), an ``address`` or a ``block``."""
+        self.ensure_one()
+        return f"{self.explorer_url.rstrip('/')}/{kind}/{value}" if self.explorer_url else False
+
+    def _stop(self, reason):
+        """Stop reading and tell the managers; a person decides how to go on."""
+        self.ensure_one()
+        self.write({"watch_state": "stopped", "last_error": reason, "last_polled_on": fields.Datetime.now()})
+
+    def _restart(self):
+        self.ensure_one()
+        head = quantity(self._call([Call("eth_blockNumber", [])])[0])
+        start = max(0, head - self.confirmations)
+        self.write(
+            {
+                "watch_state": "behind",
+                "last_error": False,
+                "cursor_block": start,
+                "hashes": {},
+                "last_polled_on": fields.Datetime.now() - timedelta(minutes=1),
+            }
+        )
