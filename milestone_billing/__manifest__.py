@@ -12,6 +12,13 @@
         "sms",
         "auth_passkey",
     ],
-    "data": [],
+    "data": [
+        # Groups come first: access rights and rules refer to them.
+        "security/milestone_billing_groups.xml",
+        "security/ir.model.access.csv",
+        "security/milestone_billing_security.xml",
+        # Data
+        "data/ir_cron_data.xml",
+    ],
     "application": True,
 }

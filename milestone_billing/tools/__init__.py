@@ -1,0 +1,1 @@
+"""Pure rules: nothing in this folder imports odoo."""

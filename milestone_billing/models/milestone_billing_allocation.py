@@ -1,0 +1,77 @@
+from odoo import fields, models
+
+from ..tools.money import to_text, to_units
+
+
+class MilestoneBillingAllocation(models.Model):
+    """Which part of an order line a milestone bills: planned without a document, billed with one.
+
+    Credit notes add rows with negative amounts. For every order line the rows of all milestones add up to
+    the order line, so nothing is billed twice and nothing is lost.
+    """
+
+    _name = "milestone.billing.allocation"
+    _description = "Milestone Allocation"
+    _order = "line_id, order_line_id, id"
+
+    line_id = fields.Many2one(
+        "milestone.billing.line", string="Milestone", required=True, index=True, ondelete="cascade"
+    )
+    order_id = fields.Many2one(related="line_id.order_id", store=True, index=True)
+    company_id = fields.Many2one(related="line_id.company_id", store=True, index=True)
+    currency_id = fields.Many2one(related="line_id.currency_id")
+    order_line_id = fields.Many2one(
+        "sale.order.line", string="Order Line", required=True, index=True, ondelete="restrict"
+    )
+    move_id = fields.Many2one(
+        "account.move",
+        string="Document",
+        readonly=True,
+        index="btree_not_null",
+        ondelete="restrict",
+        help="The invoice or credit note that bills this part; empty while it is planned.",
+    )
+    percent = fields.Float(
+        string="Share (%)",
+        digits=(16, 6),
+        help="Share of the order line that this milestone bills, when lines are chosen by hand.",
+    )
+    quantity = fields.Float(digits="Product Unit", readonly=True)
+    amount_untaxed = fields.Monetary(string="Untaxed", readonly=True)
+    amount_tax = fields.Monetary(string="Tax", readonly=True)
+    tax_amounts = fields.Json(
+        readonly=True, help="Tax and base by tax id, as decimal numbers in the currency of the order."
+    )
+
+    _planned_once = models.UniqueIndex(
+        "(line_id, order_line_id) WHERE move_id IS NULL",
+        "An order line can be planned only once in the same milestone.",
+    )
+    _percent_range = models.Constraint(
+        "CHECK (percent >= 0 AND percent <= 100)", "The share of an order line must be between 0 and 100 %."
+    )
+
+    def _add_amounts(self, amounts):
+        """Raise or lower a planned allocation, removing it when nothing is left.
+
+        :param dict amounts: `quantity`, `amount_untaxed`, `amount_tax` and `tax_amounts` to add.
+        """
+        self.ensure_one()
+        rounding = self.currency_id.rounding
+        taxes = dict(self.tax_amounts or {})
+        for tax_id, added in (amounts["tax_amounts"] or {}).items():
+            old = taxes.get(tax_id, {"tax": "0", "base": "0"})
+            taxes[tax_id] = {
+                name: to_text(to_units(old[name], rounding) + to_units(added[name], rounding), rounding)
+                for name in ("tax", "base")
+            }
+        values = {
+            "quantity": self.quantity + amounts["quantity"],
+            "amount_untaxed": self.currency_id.round(self.amount_untaxed + amounts["amount_untaxed"]),
+            "amount_tax": self.currency_id.round(self.amount_tax + amounts["amount_tax"]),
+            "tax_amounts": taxes,
+        }
+        if not any(values[name] for name in ("quantity", "amount_untaxed", "amount_tax")):
+            self.sudo().unlink()
+        else:
+            self.sudo().write(values)

@@ -1,0 +1,407 @@
+import uuid
+from fractions import Fraction
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError, ValidationError
+
+from ..tools.money import fraction, to_units
+
+LINE_KINDS = [
+    ("deposit", "Deposit"),
+    ("progress", "Progress"),
+    ("final", "Final"),
+    ("retainage_release", "Retainage release"),
+    ("retainer", "Retainer"),
+    ("change", "Change order"),
+]
+TRIGGERS = [
+    ("manual", "By hand"),
+    ("order_confirmed", "Order confirmed"),
+    ("project_milestone", "Project milestone reached"),
+    ("task_stage", "Task reaches a billing stage"),
+    ("previous_paid", "Previous milestone paid"),
+    ("date", "On a date"),
+]
+AMOUNT_TYPES = [("percent", "Percent"), ("fixed", "Fixed"), ("remainder", "Remainder")]
+LINE_STATES = [
+    ("planned", "Planned"),
+    ("submitted", "With the client"),
+    ("approved", "Approved"),
+    ("changes_requested", "Changes requested"),
+    ("cancelled", "Cancelled"),
+]
+PLAN_FIELDS = {"sequence", "kind", "amount_type", "percent", "amount_fixed", "allocation_mode", "schedule_id"}
+
+
+class MilestoneBillingLine(models.Model):
+    _name = "milestone.billing.line"
+    _description = "Milestone"
+    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _order = "order_id desc, sequence, id"
+    _check_company_auto = True
+
+    # Identity
+    schedule_id = fields.Many2one(
+        "milestone.billing.schedule", string="Schedule", required=True, index=True, ondelete="cascade"
+    )
+    order_id = fields.Many2one("sale.order", string="Order", required=True, index=True, ondelete="cascade")
+    company_id = fields.Many2one(related="order_id.company_id", store=True, index=True)
+    currency_id = fields.Many2one(related="order_id.currency_id", store=True)
+    partner_id = fields.Many2one(related="order_id.partner_id", store=True, index=True)
+    user_id = fields.Many2one(related="order_id.user_id", store=True, string="Salesperson")
+    number = fields.Integer(readonly=True, copy=False, help="Stable number within the order.")
+    reference = fields.Char(compute="_compute_reference", store=True, index="trigram")
+    sequence = fields.Integer(default=10)
+    name = fields.Char(string="Milestone", required=True, tracking=True)
+    description = fields.Text(
+        string="Meaning of Done",
+        help="What must be true for this milestone to be complete; the client reads it.",
+    )
+    evidence_uuid = fields.Char(
+        string="Evidence Chain", readonly=True, copy=False, default=lambda self: str(uuid.uuid4())
+    )
+
+    # Links
+    project_id = fields.Many2one(
+        "project.project", compute="_compute_project_id", store=True, readonly=False, index="btree_not_null"
+    )
+    project_milestone_id = fields.Many2one(
+        "project.milestone",
+        string="Project Milestone",
+        index="btree_not_null",
+        copy=False,
+        domain="[('project_id', '=?', project_id)]",
+        ondelete="set null",
+    )
+    task_ids = fields.One2many("project.task", "milestone_billing_line_id", string="Tasks")
+    invoice_ids = fields.One2many("account.move", "milestone_line_id", string="Invoices", copy=False)
+    allocation_ids = fields.One2many(
+        "milestone.billing.allocation", "line_id", string="Allocation", copy=False
+    )
+    approval_ids = fields.One2many("milestone.billing.approval", "line_id", string="Submissions", copy=False)
+    proof_ids = fields.Many2many(
+        "ir.attachment",
+        "milestone_billing_line_proof_rel",
+        "line_id",
+        "attachment_id",
+        string="Proof of Work",
+        copy=False,
+        help="Photos, videos and documents that show the client what was done.",
+    )
+
+    # What and when
+    kind = fields.Selection(LINE_KINDS, default="progress", required=True)
+    trigger = fields.Selection(TRIGGERS, default="manual", required=True, tracking=True)
+    trigger_date = fields.Date(string="Date", help="The milestone is completed on this day.")
+    amount_type = fields.Selection(AMOUNT_TYPES, string="Amount Type", default="percent", required=True)
+    percent = fields.Float(string="Percent", digits=(16, 6), tracking=True)
+    amount_fixed = fields.Monetary(string="Fixed Amount", tracking=True)
+    allocation_mode = fields.Selection(
+        [("share", "Share of every line"), ("lines", "Chosen lines")],
+        default="share",
+        required=True,
+        help="Bill a share of every order line, or only the lines chosen below.",
+    )
+    approval_required = fields.Boolean(
+        string="Client Approval",
+        compute="_compute_approval_required",
+        store=True,
+        readonly=False,
+        precompute=True,
+        tracking=True,
+    )
+    proof_required = fields.Boolean(help="The milestone cannot be completed without proof of work.")
+    po_required = fields.Boolean(
+        string="Client PO Required", help="The milestone cannot be billed without the client's order number."
+    )
+
+    # Money
+    amount_untaxed = fields.Monetary(string="Untaxed", compute="_compute_amounts", store=True)
+    amount_tax = fields.Monetary(string="Tax", compute="_compute_amounts", store=True)
+    amount_total = fields.Monetary(string="Total", compute="_compute_amounts", store=True)
+    amount_billed = fields.Monetary(
+        string="Billed", compute="_compute_amount_billed", store=True, help="Untaxed, credit notes deducted."
+    )
+
+    # State
+    state = fields.Selection(
+        LINE_STATES, default="planned", required=True, readonly=True, copy=False, tracking=True, index=True
+    )
+    completed_on = fields.Datetime(readonly=True, copy=False)
+    is_on_hold = fields.Boolean(string="On Hold", readonly=True, copy=False, tracking=True)
+    hold_reason = fields.Char(readonly=True, copy=False, tracking=True)
+    invoice_status = fields.Selection(
+        [
+            ("none", "Not billed"),
+            ("draft", "Draft"),
+            ("posted", "To pay"),
+            ("partial", "Partly paid"),
+            ("paid", "Paid"),
+            ("credited", "Credited"),
+        ],
+        compute="_compute_invoice_status",
+        store=True,
+        index=True,
+    )
+
+    _percent_range = models.Constraint(
+        "CHECK (percent >= 0 AND percent <= 100)", "The percentage of a milestone must be between 0 and 100."
+    )
+    _number_unique = models.UniqueIndex("(order_id, number)", "This milestone number is taken on the order.")
+    _evidence_unique = models.UniqueIndex("(evidence_uuid)", "Two milestones cannot share an evidence chain.")
+
+    # === COMPUTE ===
+
+    @api.depends("order_id.name", "number")
+    def _compute_reference(self):
+        for line in self:
+            line.reference = f"{line.order_id.name}-M{line.number:02d}" if line.number else False
+
+    @api.depends("reference", "name")
+    def _compute_display_name(self):
+        for line in self:
+            line.display_name = f"{line.reference}: {line.name}" if line.reference else line.name
+
+    @api.depends("order_id.project_id", "order_id.order_line.project_id", "project_milestone_id.project_id")
+    def _compute_project_id(self):
+        for line in self:
+            order = line.order_id.sudo()
+            line.project_id = (
+                line.project_milestone_id.project_id
+                or line.project_id
+                or order.project_id
+                or order.order_line.project_id[:1]
+            )
+
+    @api.depends("order_id")
+    def _compute_approval_required(self):
+        for line in self:
+            company = line.order_id.company_id or self.env.company
+            line.approval_required = line.approval_required or company.milestone_approval_required
+
+    @api.depends(
+        "sequence",
+        "kind",
+        "state",
+        "amount_type",
+        "percent",
+        "amount_fixed",
+        "allocation_mode",
+        "allocation_ids.percent",
+        "allocation_ids.amount_untaxed",
+        "allocation_ids.amount_tax",
+        "order_id.currency_id",
+        "order_id.milestone_line_ids.sequence",
+        "order_id.milestone_line_ids.state",
+        "order_id.milestone_line_ids.amount_type",
+        "order_id.milestone_line_ids.percent",
+        "order_id.milestone_line_ids.amount_fixed",
+        "order_id.milestone_line_ids.allocation_mode",
+        "order_id.order_line.price_subtotal",
+        "order_id.order_line.price_total",
+        "order_id.order_line.is_milestone_billed",
+    )
+    def _compute_amounts(self):
+        """Take the amounts of open milestones from the plan, those of billed ones from their allocations."""
+        for order, lines in self.grouped("order_id").items():
+            if not order:
+                lines.amount_untaxed = lines.amount_tax = lines.amount_total = 0.0
+                continue
+            parts = self.env["milestone.billing.schedule"]._get_plan(order)[0]
+            for line in lines:
+                line._set_amounts(parts.get(line))
+
+    def _set_amounts(self, by_order_line):
+        Schedule = self.env["milestone.billing.schedule"]
+        if by_order_line is None:
+            allocations = self._get_fixed_allocations()
+            self.amount_untaxed = sum(allocations.mapped("amount_untaxed"))
+            self.amount_tax = sum(allocations.mapped("amount_tax"))
+        else:
+            amounts = [
+                Schedule._prepare_allocation_amounts(units, self.currency_id, 2, line._get_exempt_tax_ids())
+                for line, units in by_order_line.items()
+            ]
+            self.amount_untaxed = sum(values["amount_untaxed"] for values in amounts)
+            self.amount_tax = sum(values["amount_tax"] for values in amounts)
+        self.amount_total = self.amount_untaxed + self.amount_tax
+
+    @api.depends("allocation_ids.move_id", "allocation_ids.amount_untaxed", "allocation_ids.move_id.state")
+    def _compute_amount_billed(self):
+        for line in self:
+            billed = line.allocation_ids.filtered(lambda a: a.move_id.state == "posted")
+            line.amount_billed = sum(billed.mapped("amount_untaxed"))
+
+    @api.depends(
+        "invoice_ids.state", "invoice_ids.payment_state", "invoice_ids.milestone_claim", "amount_billed"
+    )
+    def _compute_invoice_status(self):
+        for line in self:
+            line.invoice_status = line._get_invoice_status()
+
+    def _get_invoice_status(self):
+        claim = self.invoice_ids.filtered("milestone_claim")[:1]
+        if not claim:
+            credited = self.invoice_ids.filtered(
+                lambda move: move.milestone_document == "stage" and move.state == "posted"
+            )
+            return "credited" if credited else "none"
+        if claim.state == "draft":
+            return "draft"
+        if claim.payment_state in ("paid", "in_payment"):
+            return "paid"
+        if claim.payment_state == "partial":
+            return "partial"
+        return "posted"
+
+    # === CONSTRAINTS ===
+
+    @api.constrains("schedule_id", "order_id")
+    def _check_schedule_order(self):
+        for line in self:
+            if line.schedule_id.order_id != line.order_id:
+                raise ValidationError(
+                    self.env._("Milestone “%s” belongs to the schedule of another order.", line.name)
+                )
+
+    @api.constrains("amount_type", "amount_fixed", "percent", "kind")
+    def _check_amount_inputs(self):
+        for line in self:
+            if line.amount_type == "fixed" and line.amount_fixed < 0 and line.kind != "change":
+                raise ValidationError(
+                    self.env._(
+                        "The amount of milestone “%s” is negative. Only a change order may be.", line.name
+                    )
+                )
+
+    def _check_plan_inputs(self):
+        """Refuse a schedule that no order can fit: two remainders, empty milestones, another company's order line."""
+        live = self.filtered(lambda line: line.state != "cancelled")
+        rests = live.filtered(lambda line: line.amount_type == "remainder")
+        if len(rests) > 1:
+            raise UserError(
+                self.env._(
+                    "Milestones “%(first)s” and “%(second)s” both take the remainder. Only one of them can.",
+                    first=rests[0].name,
+                    second=rests[1].name,
+                )
+            )
+        for line in live:
+            if line.amount_type == "percent" and not line.percent and line.allocation_mode == "share":
+                raise UserError(
+                    self.env._("Milestone “%s” has no percentage. Enter one or remove it.", line.name)
+                )
+
+    # === CRUD ===
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        self._complete_create_values(vals_list)
+        lines = super().create(vals_list)
+        lines.schedule_id._replan()
+        return lines
+
+    @api.model
+    def _complete_create_values(self, vals_list):
+        """Find the order, its schedule and the next number for new milestones."""
+        Schedule = self.env["milestone.billing.schedule"]
+        for vals in vals_list:
+            if vals.get("schedule_id") and not vals.get("order_id"):
+                vals["order_id"] = Schedule.browse(vals["schedule_id"]).order_id.id
+        orders = self.env["sale.order"].browse(
+            {vals["order_id"] for vals in vals_list if vals.get("order_id")}
+        )
+        orders.check_access("write")
+        orders._ensure_milestone_schedule()
+        last = {order.id: max(order.milestone_line_ids.mapped("number"), default=0) for order in orders}
+        for vals in vals_list:
+            order_id = vals.get("order_id")
+            if not order_id:
+                continue
+            last[order_id] += 1
+            vals["number"] = last[order_id]
+            vals["schedule_id"] = self.env["sale.order"].browse(order_id).milestone_schedule_id.id
+
+    def write(self, vals):
+        if "state" in vals or vals.keys() & {"completed_on", "is_on_hold", "number", "evidence_uuid"}:
+            self._check_internal_write()
+        if vals.keys() & (PLAN_FIELDS - {"sequence"}):
+            self._check_not_billed()
+        result = super().write(vals)
+        if vals.keys() & PLAN_FIELDS:
+            self.schedule_id._replan()
+        return result
+
+    def _check_not_billed(self):
+        billed = self.filtered(lambda line: line._get_billed_allocations())
+        if billed:
+            raise UserError(
+                self.env._(
+                    "Milestone “%s” is billed and does not move any more. Credit its invoice to change it.",
+                    billed[0].name,
+                )
+            )
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_billed(self):
+        for line in self:
+            if line.invoice_ids or line._get_billed_allocations():
+                raise UserError(
+                    self.env._("Milestone “%s” has invoices. Cancel it instead of deleting it.", line.name)
+                )
+            if line.schedule_id.is_frozen and line.state != "cancelled":
+                raise UserError(
+                    self.env._(
+                        "Milestone “%s” is part of a confirmed order. Cancel it instead of deleting it.",
+                        line.name,
+                    )
+                )
+
+    # === PLAN INPUTS ===
+
+    def _is_planned_on_order(self):
+        """Tell whether this milestone takes part in splitting its order."""
+        self.ensure_one()
+        return self.state != "cancelled" and self.kind != "retainage_release"
+
+    def _get_billed_allocations(self):
+        return self.allocation_ids.filtered("move_id")
+
+    def _get_fixed_allocations(self):
+        """Give the allocations that no longer move: all those of a milestone that was ever billed."""
+        return self.filtered(lambda line: line._get_billed_allocations()).allocation_ids
+
+    def _get_target_row(self, total, rounding, left):
+        """Give the row of the allocation engine that says how much this milestone bills.
+
+        :param int total: net units of the whole order.
+        :param rounding: smallest amount of the currency.
+        :param dict left: unbilled columns of the order.
+        :rtype: tuple[str, Fraction | int]
+        """
+        self.ensure_one()
+        if self.allocation_mode == "lines" and self.amount_type != "remainder":
+            shares = self._get_chosen_shares(left)
+            return "fixed", sum(int(round(share * left[key]["net"])) for key, share in shares.items())
+        if self.amount_type == "percent":
+            return "share", total * fraction(self.percent) / 100
+        if self.amount_type == "fixed":
+            return "fixed", to_units(self.amount_fixed, rounding)
+        return "remainder", 0
+
+    def _get_chosen_shares(self, left):
+        """Give the exact share of each chosen order line, or None for a share of every line.
+
+        :param dict left: unbilled columns by order line.
+        :rtype: dict | None
+        """
+        self.ensure_one()
+        if self.allocation_mode == "share":
+            return None
+        chosen = {
+            alloc.order_line_id._origin.id: fraction(alloc.percent) / 100
+            for alloc in self.allocation_ids
+            if not alloc.move_id
+        }
+        by_line = {key: chosen.get(key._origin.id) for key in left}
+        return {key: Fraction(share) for key, share in by_line.items() if share}

@@ -1,0 +1,110 @@
+"""Why a milestone is not billed: one sentence for every line."""
+
+from odoo import api, fields, models
+from odoo.tools import format_date
+
+
+class MilestoneBillingLine(models.Model):
+    _inherit = "milestone.billing.line"
+
+    blocked_reason = fields.Char(
+        string="Why Not Billed",
+        compute="_compute_blocked_reason",
+        help="For every milestone that is not billed: what it waits for.",
+    )
+
+    @api.depends(
+        "state",
+        "invoice_status",
+        "is_on_hold",
+        "hold_reason",
+        "trigger",
+        "trigger_date",
+        "proof_ids",
+        "order_id.state",
+        "order_id.client_order_ref",
+        "order_id.milestone_line_ids.invoice_status",
+        "schedule_id.gate",
+    )
+    def _compute_blocked_reason(self):
+        obstacles = self._get_completion_obstacles()
+        for line in self:
+            line.blocked_reason = line._get_waiting_reason(obstacles)
+
+    def _get_waiting_reason(self, obstacles):
+        if self.state == "cancelled" or self.invoice_status in ("posted", "partial", "paid"):
+            return False
+        if self.is_on_hold:
+            return self._get_hold_sentence()
+        if self.state == "submitted":
+            return self.env._("Waiting for the client's approval.")
+        if self.state == "changes_requested":
+            return self.env._("The client asked for changes.")
+        if self.invoice_status == "draft":
+            return self.env._("The draft invoice waits to be posted by finance.")
+        return obstacles.get(self) or self._get_trigger_sentence()
+
+    def _get_hold_sentence(self):
+        if self.hold_reason:
+            return self.env._("“%(name)s” is on hold: %(reason)s", name=self.name, reason=self.hold_reason)
+        return self.env._("“%s” is on hold.", self.name)
+
+    def _get_trigger_sentence(self):
+        if self.trigger == "project_milestone":
+            return self.env._("Waiting for the project milestone to be reached.")
+        if self.trigger == "task_stage":
+            return self.env._("Waiting for its tasks to reach a billing stage.")
+        if self.trigger == "previous_paid":
+            return self.env._("Waiting for the previous milestone to be paid.")
+        if self.trigger == "date" and self.trigger_date:
+            return self.env._("Waiting for %s.", format_date(self.env, self.trigger_date))
+        if self.trigger == "order_confirmed":
+            return self.env._("Waiting for the order to be confirmed.")
+        return self.env._("Waiting for the work to be completed.")
+
+    def _get_completion_obstacles(self):
+        """Find what forbids completing each milestone now, whatever its trigger.
+
+        :return: ``{line: sentence}``, only lines that are blocked.
+        :rtype: dict
+        """
+        found = {line: line._get_obstacle() for line in self}
+        return {line: sentence for line, sentence in found.items() if sentence}
+
+    def _get_obstacle(self):
+        self.ensure_one()
+        if self.is_on_hold:
+            return self._get_hold_sentence()
+        if self.order_id.state != "sale":
+            return self.env._("“%s” waits for the order to be confirmed.", self.name)
+        if self.proof_required and not self.proof_ids:
+            return self.env._("“%s” needs proof of work: add a photo, video or document.", self.name)
+        if self.po_required and not self.order_id.client_order_ref:
+            return self.env._(
+                "“%s” needs the client's order number (Customer Reference on the order).", self.name
+            )
+        return self._get_gate_obstacle()
+
+    def _get_gate_obstacle(self):
+        if self.schedule_id.gate != "block":
+            return False
+        previous = self._get_previous_line()
+        if not previous or previous.invoice_status == "paid" or not previous.amount_total:
+            return False
+        return self.env._(
+            "“%(name)s” opens when the milestone before it, “%(previous)s”, is paid.",
+            name=self.name,
+            previous=previous.name,
+        )
+
+    def _get_previous_line(self):
+        """Give the milestone before this one in the schedule.
+
+        :rtype: milestone.billing.line
+        """
+        lines = self.order_id.milestone_line_ids.filtered(lambda line: line.state != "cancelled").sorted(
+            lambda line: (line.sequence, line.id)
+        )
+        ids = lines.ids
+        place = ids.index(self.id) if self.id in ids else 0
+        return lines[place - 1] if place else lines.browse()

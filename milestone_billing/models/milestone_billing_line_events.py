@@ -1,0 +1,141 @@
+"""What happens to a milestone from outside: payments, credit notes, dates, projects."""
+
+from contextlib import contextmanager
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+
+class MilestoneBillingSchedule(models.Model):
+    _inherit = "milestone.billing.schedule"
+
+    def _ensure_project_milestones(self):
+        """Create the project milestones that billing milestones wait for, where an order has a project."""
+        lines = self.line_ids.filtered(
+            lambda line: (
+                line.trigger == "project_milestone" and not line.project_milestone_id and line.project_id
+            )
+        )
+        milestones = self.env["project.milestone"].create(
+            [
+                {"name": line.name, "project_id": line.project_id.id, "sequence": line.sequence}
+                for line in lines
+            ]
+        )
+        for line, milestone in zip(lines, milestones, strict=True):
+            line.project_milestone_id = milestone
+
+
+class MilestoneBillingLine(models.Model):
+    _inherit = "milestone.billing.line"
+
+    def _on_paid(self):
+        """Record the payment and complete the next milestones that wait for it."""
+        for line in self:
+            invoice = line._get_live_invoice()
+            line._log_evidence("payment.confirmed", data=invoice._prepare_evidence_data())
+            line.message_post(body=self.env._("Paid: %s.", invoice._get_html_link()))
+        following = self.browse().union(*(line._get_next_line() for line in self))
+        waiting = following.filtered(lambda line: line.trigger == "previous_paid" and line.state == "planned")
+        if waiting:
+            with self._own_invoice_sync():
+                waiting._complete(trigger="previous_paid", strict=False)
+
+    @contextmanager
+    def _own_invoice_sync(self):
+        """Let new invoices compute their lines although another document is just being written.
+
+        A payment that is reconciled completes the next milestone; `account` keeps a stack of what it must
+        not compute again for the document at hand, which does not concern a new one.
+        """
+        cache, key = self.env.cr.cache, "account_disable_recursion_stack"
+        outer = cache.pop(key, None)
+        try:
+            yield
+        finally:
+            if outer is None:
+                cache.pop(key, None)
+            else:
+                cache[key] = outer
+
+    def _get_next_line(self):
+        """Give the milestone after this one in the schedule."""
+        self.ensure_one()
+        lines = self.order_id.milestone_line_ids.filtered(lambda line: line.state != "cancelled").sorted(
+            lambda line: (line.sequence, line.id)
+        )
+        ids = lines.ids
+        place = ids.index(self.id) + 1 if self.id in ids else len(ids)
+        return lines[place : place + 1]
+
+    # === CREDIT NOTES ===
+
+    def _plan_credited(self, values_list):
+        """Plan what a credit note took back, so that it can be billed again.
+
+        :param list values_list: the credit note's negative allocations.
+        """
+        self.ensure_one()
+        planned = {alloc.order_line_id.id: alloc for alloc in self.allocation_ids if not alloc.move_id}
+        Allocation = self.env["milestone.billing.allocation"].sudo()
+        for values in values_list:
+            back = {
+                "quantity": -values["quantity"],
+                "amount_untaxed": -values["amount_untaxed"],
+                "amount_tax": -values["amount_tax"],
+                "tax_amounts": _negate_taxes(values["tax_amounts"]),
+            }
+            alloc = planned.get(values["order_line_id"])
+            if alloc:
+                alloc._add_amounts(back)
+            else:
+                Allocation.create({"line_id": self.id, "order_line_id": values["order_line_id"], **back})
+
+    def _withdraw_credited(self, credit):
+        """Undo `_plan_credited` for a credit note that is not valid any more."""
+        self.ensure_one()
+        planned = {alloc.order_line_id: alloc for alloc in self.allocation_ids if not alloc.move_id}
+        if self._get_live_invoice() or credit.milestone_allocation_ids.order_line_id - self.env[
+            "sale.order.line"
+        ].union(*planned):
+            raise UserError(
+                self.env._(
+                    "“%s” was billed again since this credit note. Credit the new invoice instead.", self.name
+                )
+            )
+        for alloc in credit.sudo().milestone_allocation_ids:
+            planned[alloc.order_line_id]._add_amounts(
+                {
+                    "quantity": alloc.quantity,
+                    "amount_untaxed": alloc.amount_untaxed,
+                    "amount_tax": alloc.amount_tax,
+                    "tax_amounts": alloc.tax_amounts,
+                }
+            )
+
+    # === DATES ===
+
+    @api.model
+    def _cron_complete_due(self, chunk=200):
+        """Complete milestones whose date has come, in chunks that are committed one by one."""
+        due = self.search(
+            [
+                ("trigger", "=", "date"),
+                ("trigger_date", "<=", fields.Date.context_today(self)),
+                ("state", "=", "planned"),
+                ("is_on_hold", "=", False),
+                ("order_id.state", "=", "sale"),
+            ]
+        )
+        self._complete_in_chunks(due, "date", chunk)
+
+
+def _negate_taxes(tax_amounts):
+    return {
+        tax_id: {name: _negate_text(text) for name, text in amounts.items()}
+        for tax_id, amounts in (tax_amounts or {}).items()
+    }
+
+
+def _negate_text(text):
+    return text[1:] if text.startswith("-") else f"-{text}"

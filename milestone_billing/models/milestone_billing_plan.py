@@ -1,0 +1,207 @@
+"""The one place that asks the allocation engine what each milestone bills of each order line."""
+
+from fractions import Fraction
+
+from odoo import api, models
+
+from ..tools import allocation
+from ..tools.money import fraction, to_float, to_text, to_units
+
+
+class MilestoneBillingSchedule(models.Model):
+    _inherit = "milestone.billing.schedule"
+
+    # === COLUMNS: WHAT AN ORDER IS MADE OF ===
+
+    @api.model
+    def _get_order_columns(self, order):
+        """Break an order down into whole units per order line that its schedule bills.
+
+        The amounts come from the tax engine for the whole order at once, so that global rounding gives
+        each line the same cents as the order itself.
+
+        :param order: one `sale.order`, also a new one of a form.
+        :return: ``{order line: {"net": units, "qty": units, "t<tax id>": units, "b<tax id>": units}}``
+        :rtype: dict
+        """
+        AccountTax = self.env["account.tax"]
+        lines = order._get_priced_lines()
+        base_lines = [line._prepare_base_line_for_taxes_computation() for line in lines]
+        AccountTax._add_tax_details_in_base_lines(base_lines, order.company_id)
+        AccountTax._round_base_lines_tax_details(base_lines, order.company_id)
+        digits = self.env["decimal.precision"].precision_get("Product Unit")
+        return {
+            line: self._get_base_line_units(base_line, line.product_uom_qty, digits)
+            for line, base_line in zip(lines, base_lines, strict=True)
+            if line.is_milestone_billed
+        }
+
+    @api.model
+    def _get_base_line_units(self, base_line, quantity, digits):
+        """Read the rounded amounts of one base line of the tax engine as whole units.
+
+        :rtype: dict
+        """
+        rounding = base_line["currency_id"].rounding
+        details = base_line["tax_details"]
+        net = to_units(
+            details["total_excluded_currency"] + details["delta_total_excluded_currency"], rounding
+        )
+        units = {"net": net, "qty": to_units(quantity, 10**-digits)}
+        for tax_data in details["taxes_data"]:
+            if tax_data["is_reverse_charge"]:
+                continue
+            tax_id = tax_data["tax"]._origin.id or tax_data["tax"].id
+            units[f"t{tax_id}"] = to_units(tax_data["tax_amount_currency"], rounding)
+            units[f"b{tax_id}"] = to_units(tax_data["base_amount_currency"], rounding)
+        return units
+
+    # === PLAN ===
+
+    @api.model
+    def _get_plan(self, order):
+        """Ask the engine what each open milestone of an order bills of each order line.
+
+        Billed milestones never move: what their allocations hold is taken off the order first, and only the
+        rest is spread over the open milestones.
+
+        :param order: one `sale.order`, also a new one of a form.
+        :return: ``(parts, difference)``: ``{line: {order line: {part: units}}}`` for open milestones, and
+            the units by which the schedule exceeds (+) or misses (-) the order.
+        :rtype: tuple[dict, int]
+        """
+        columns = self._get_order_columns(order)
+        lines = order.milestone_line_ids.filtered(lambda line: line._is_planned_on_order())
+        lines = lines.sorted(lambda line: (line.sequence, line._origin.id or 0))
+        left = self._get_unbilled_columns(order, columns)
+        open_lines = lines.filtered(lambda line: not line._get_billed_allocations())
+        total = sum(column["net"] for column in columns.values())
+        targets, difference = self._get_targets(order, open_lines, total, left)
+        if difference:
+            shares = [Fraction(target, total) if total else Fraction(0) for target in targets]
+            return {
+                line: {key: self._scale(column, share) for key, column in columns.items()}
+                for line, share in zip(open_lines, shares, strict=True)
+            }, difference
+        rows = [
+            allocation.Row(line, target, line._get_chosen_shares(left))
+            for line, target in zip(open_lines, targets, strict=True)
+        ]
+        engine_columns = [
+            allocation.Column(key, units["net"], {part: u for part, u in units.items() if part != "net"})
+            for key, units in left.items()
+        ]
+        return allocation.plan(engine_columns, rows), 0
+
+    @api.model
+    def _scale(self, column, share):
+        return {part: int(units * share) for part, units in column.items()}
+
+    @api.model
+    def _get_unbilled_columns(self, order, columns):
+        """Take what billed milestones hold off the columns of an order.
+
+        :rtype: dict
+        """
+        left = {line: dict(units) for line, units in columns.items()}
+        by_id = {line._origin.id or line.id: line for line in left}
+        digits = self.env["decimal.precision"].precision_get("Product Unit")
+        for line in order.milestone_line_ids:
+            for alloc in line._get_fixed_allocations():
+                column = left.get(by_id.get(alloc.order_line_id.id))
+                if column is None:
+                    continue
+                for part, units in alloc._get_units(digits).items():
+                    column[part] = column.get(part, 0) - units
+        return left
+
+    @api.model
+    def _get_targets(self, order, open_lines, total, left):
+        """Find the net target of each open milestone.
+
+        A frozen schedule was checked when the order was confirmed, so its last share absorbs the rounding.
+        When the order has changed since, what is left is spread again over the open shares.
+
+        :rtype: tuple[list[int], int]
+        """
+        rounding = order.currency_id.rounding
+        room = sum(column["net"] for column in left.values())
+        rows = [line._get_target_row(total, rounding, left) for line in open_lines]
+        if not rows:
+            return [], -room
+        frozen = order.milestone_schedule_id.filtered("is_frozen")
+        if not frozen:
+            targets, difference = allocation.row_targets(room, rows)
+            return self._with_negative_remainder(rows, targets, difference, room)
+        if to_units(frozen.amount_frozen, rounding) != total:
+            return self._spread_again(order, open_lines, rows, room)
+        targets, difference = allocation.row_targets(room, rows, absorb=True)
+        return self._with_negative_remainder(rows, targets, difference, room)
+
+    @api.model
+    def _with_negative_remainder(self, rows, targets, difference, room):
+        """Report a remainder that would have to be negative as what the schedule exceeds the order by."""
+        for (kind, _value), target in zip(rows, targets, strict=True):
+            if kind == "remainder" and target * room < 0:
+                return targets, -target
+        return targets, difference
+
+    @api.model
+    def _spread_again(self, order, open_lines, rows, room):
+        fixed = sum(value for kind, value in rows if kind == "fixed")
+        percents = order.milestone_line_ids.filtered(
+            lambda line: line.amount_type == "percent" and line.state != "cancelled"
+        )
+        rest = max(100 - sum((fraction(line.percent) for line in percents), Fraction(0)), Fraction(0))
+        weights = [
+            fraction(line.percent) if kind == "share" else (rest if kind == "remainder" else Fraction(0))
+            for line, (kind, _value) in zip(open_lines, rows, strict=True)
+        ]
+        if not sum(weights):
+            return [value for _kind, value in rows], fixed - room
+        parts = allocation.spread(room - fixed, weights)
+        targets = [
+            value if kind == "fixed" else part for (kind, value), part in zip(rows, parts, strict=True)
+        ]
+        return targets, sum(targets) - room
+
+    # === WRITING THE PLAN DOWN ===
+
+    def _replan(self):
+        """Write the plan of confirmed orders down as planned allocations.
+
+        Called whenever an order or an open milestone has changed; billed allocations stay as they are.
+        """
+        values_list, stale = [], self.env["milestone.billing.allocation"]
+        for schedule in self.filtered("is_frozen"):
+            parts, _difference = self._get_plan(schedule.order_id)
+            for line, by_order_line in parts.items():
+                new_values, line_stale = line._sync_planned_allocations(by_order_line)
+                values_list += new_values
+                stale += line_stale
+        stale.sudo().unlink()
+        return self.env["milestone.billing.allocation"].sudo().create(values_list)
+
+    @api.model
+    def _prepare_allocation_amounts(self, units, currency, digits, exempt_tax_ids=()):
+        """Turn the units of one part into the amounts that an allocation stores.
+
+        :param dict units: ``{"net", "qty", "t<id>", "b<id>"}``.
+        :param exempt_tax_ids: ids of taxes that do not add to the total (reverse charge).
+        :rtype: dict
+        """
+        rounding = currency.rounding
+        tax_ids = [part[1:] for part in units if part[0] == "t"]
+        tax_units = sum(units[f"t{tax_id}"] for tax_id in tax_ids if int(tax_id) not in exempt_tax_ids)
+        return {
+            "quantity": to_float(units.get("qty", 0), 10**-digits),
+            "amount_untaxed": to_float(units["net"], rounding),
+            "amount_tax": to_float(tax_units, rounding),
+            "tax_amounts": {
+                tax_id: {
+                    "tax": to_text(units[f"t{tax_id}"], rounding),
+                    "base": to_text(units.get(f"b{tax_id}", units["net"]), rounding),
+                }
+                for tax_id in tax_ids
+            },
+        }

@@ -1,0 +1,202 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import formatLang
+
+from ..tools.money import to_float
+
+
+class MilestoneBillingSchedule(models.Model):
+    _name = "milestone.billing.schedule"
+    _description = "Milestone Billing Schedule"
+    _inherit = ["mail.thread"]
+    _rec_name = "order_id"
+    _order = "id desc"
+    _check_company_auto = True
+
+    order_id = fields.Many2one(
+        "sale.order", string="Order", required=True, readonly=True, index=True, ondelete="cascade"
+    )
+    company_id = fields.Many2one(related="order_id.company_id", store=True, index=True)
+    currency_id = fields.Many2one(related="order_id.currency_id", store=True)
+    partner_id = fields.Many2one(related="order_id.partner_id", store=True, index=True)
+    template_id = fields.Many2one("milestone.billing.template", string="Template", readonly=True)
+    line_ids = fields.One2many("milestone.billing.line", "schedule_id", string="Milestones")
+
+    retainage_percent = fields.Float(
+        string="Retainage (%)",
+        digits=(16, 4),
+        tracking=True,
+        help="Part of each milestone that the client holds back until it is released.",
+    )
+    retainage_base = fields.Selection(
+        [("net", "Net amount"), ("gross", "Amount with tax")], default="gross", required=True
+    )
+    deposit_mode = fields.Selection(
+        [("instalment", "Share of the price"), ("advance", "Advance, recovered later")],
+        string="Deposits",
+        default="instalment",
+        required=True,
+        help="A share of the price is billed like any milestone. An advance goes to the down payment account and is "
+        "deducted from later invoices.",
+    )
+    deposit_recovery = fields.Selection(
+        [("final", "On the final invoice"), ("prorata", "Pro rata on each milestone")],
+        default="final",
+        required=True,
+    )
+    approver_ids = fields.One2many("milestone.billing.approver", "schedule_id", string="Approvers")
+    quorum = fields.Integer(
+        string="Approvals Needed",
+        default=1,
+        help="How many of the approvers must approve. 0 means all of them.",
+    )
+    gate = fields.Selection(
+        [
+            ("none", "Next milestone is always open"),
+            ("warn", "Warn while the previous one is unpaid"),
+            ("block", "Block while the previous one is unpaid"),
+        ],
+        string="Payment Gate",
+        required=True,
+        compute="_compute_company_settings",
+        store=True,
+        readonly=False,
+        precompute=True,
+        tracking=True,
+    )
+    is_frozen = fields.Boolean(
+        string="Frozen",
+        readonly=True,
+        copy=False,
+        help="The order is confirmed: billed milestones never move.",
+    )
+    amount_frozen = fields.Monetary(
+        string="Planned Total",
+        readonly=True,
+        copy=False,
+        help="Untaxed total of the order when it was confirmed.",
+    )
+    lock_version = fields.Integer(
+        readonly=True, copy=False, help="Raised by every billing step, so that two of them never overlap."
+    )
+    amount_contract = fields.Monetary(
+        string="Contract",
+        compute="_compute_totals",
+        help="Untaxed total of the order lines billed by milestones.",
+    )
+    amount_difference = fields.Monetary(
+        string="Difference",
+        compute="_compute_totals",
+        help="What the milestones exceed (+) or miss (-) the order by.",
+    )
+    amount_billed = fields.Monetary(string="Billed", compute="_compute_totals")
+    done_count = fields.Integer(compute="_compute_totals")
+    line_count = fields.Integer(compute="_compute_totals")
+
+    _order_unique = models.Constraint("UNIQUE (order_id)", "An order can have only one milestone schedule.")
+    _retainage_range = models.Constraint(
+        "CHECK (retainage_percent >= 0 AND retainage_percent < 100)",
+        "Retainage must be at least 0 % and below 100 %.",
+    )
+    _quorum_positive = models.Constraint(
+        "CHECK (quorum >= 0)", "The number of approvals needed cannot be negative."
+    )
+
+    @api.depends("order_id")
+    def _compute_company_settings(self):
+        for schedule in self:
+            schedule.gate = schedule.gate or (schedule.order_id.company_id or self.env.company).milestone_gate
+
+    @api.depends(
+        "line_ids.amount_untaxed",
+        "line_ids.state",
+        "line_ids.amount_billed",
+        "order_id.order_line.price_subtotal",
+    )
+    def _compute_totals(self):
+        for schedule in self:
+            order, rounding = schedule.order_id, schedule.currency_id.rounding or 0.01
+            columns = self._get_order_columns(order)
+            schedule.amount_contract = to_float(sum(c["net"] for c in columns.values()), rounding)
+            difference = self._get_plan(order)[1] if order.milestone_line_ids else 0
+            schedule.amount_difference = to_float(difference, rounding)
+            lines = schedule.line_ids.filtered(lambda line: line.state != "cancelled")
+            schedule.amount_billed = sum(lines.mapped("amount_billed"))
+            schedule.line_count = len(lines)
+            schedule.done_count = len(lines.filtered(lambda line: line.state == "approved"))
+
+    # === CRUD ===
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        schedules = super().create(vals_list)
+        for schedule in schedules:
+            schedule.order_id.sudo().milestone_schedule_id = schedule
+        return schedules
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_billed(self):
+        if self.line_ids._get_billed_allocations():
+            raise UserError(
+                self.env._("This schedule has billed milestones. Credit their invoices before you remove it.")
+            )
+
+    # === FREEZE ===
+
+    def _check_fits_order(self):
+        """Refuse a schedule whose milestones do not add up to the order, naming the difference."""
+        for schedule in self:
+            difference = schedule.amount_difference
+            if schedule.currency_id.is_zero(difference):
+                continue
+            amount = formatLang(self.env, abs(difference), currency_obj=schedule.currency_id)
+            contract = formatLang(self.env, schedule.amount_contract, currency_obj=schedule.currency_id)
+            if difference > 0:
+                message = self.env._(
+                    "The milestones of %(order)s exceed the order (%(contract)s) by %(amount)s. "
+                    "Lower a milestone or make the last one a remainder.",
+                    order=schedule.order_id.name,
+                    contract=contract,
+                    amount=amount,
+                )
+            else:
+                message = self.env._(
+                    "The milestones of %(order)s are %(amount)s short of the order (%(contract)s). "
+                    "Raise a milestone or make the last one a remainder.",
+                    order=schedule.order_id.name,
+                    contract=contract,
+                    amount=amount,
+                )
+            raise UserError(message)
+
+    def _freeze(self):
+        """Freeze the schedules of confirmed orders and write their allocations down."""
+        for schedule in self:
+            schedule.line_ids._check_plan_inputs()
+        self._check_fits_order()
+        for schedule in self:
+            schedule.write({"is_frozen": True, "amount_frozen": schedule.amount_contract})
+        self._replan()
+
+    def _unfreeze(self):
+        """Open the schedules of orders that went back to quotation; planned allocations are dropped."""
+        self.write({"is_frozen": False, "amount_frozen": 0.0})
+        planned = self.line_ids.allocation_ids.filtered(lambda a: not a.move_id and not a.percent)
+        planned.sudo().unlink()
+
+    def _lock(self):
+        """Take the schedules' row locks so that billing steps on the same order run one after the other.
+
+        The version is raised in the same statement: a transaction that waited for the lock then fails with a
+        serialization error, which the server answers by running the whole request again on fresh data.
+        """
+        if not self:
+            return
+        self.env.cr.execute(
+            """
+            UPDATE milestone_billing_schedule SET lock_version = COALESCE(lock_version, 0) + 1
+             WHERE id IN (SELECT id FROM milestone_billing_schedule WHERE id = ANY(%s) ORDER BY id FOR UPDATE)
+            """,
+            [self.ids],
+        )
+        self.invalidate_recordset(["lock_version"], flush=False)

@@ -1,0 +1,45 @@
+from odoo import fields, models
+
+
+class ResCompany(models.Model):
+    _inherit = "res.company"
+
+    milestone_approval_required = fields.Boolean(
+        string="Client Approval by Default",
+        default=True,
+        help="New milestones ask the client to review and approve the work before the invoice is issued.",
+    )
+    milestone_invoice_posting = fields.Selection(
+        [("auto", "Post on approval"), ("draft", "Leave the draft for finance")],
+        string="Milestone Invoices",
+        default="auto",
+        required=True,
+        help="What happens to the draft invoice when the client has approved a milestone.",
+    )
+    milestone_gate = fields.Selection(
+        [
+            ("none", "Next milestone is always open"),
+            ("warn", "Warn while the previous one is unpaid"),
+            ("block", "Block while the previous one is unpaid"),
+        ],
+        string="Payment Gate",
+        default="warn",
+        required=True,
+        help="Whether a milestone may be completed while the milestone before it is not paid.",
+    )
+    milestone_link_days = fields.Integer(
+        string="Review Link Validity (days)",
+        default=30,
+        help="How many days the personal review link of an approver stays valid.",
+    )
+    milestone_retainage_account_id = fields.Many2one(
+        "account.account",
+        string="Retainage Receivable Account",
+        check_company=True,
+        domain="[('account_type', '=', 'asset_receivable')]",
+        help="The part of each milestone invoice that the client holds back is due on this account.",
+    )
+
+    _milestone_link_days_positive = models.Constraint(
+        "CHECK (milestone_link_days > 0)", "A review link must be valid for at least one day."
+    )

@@ -1,0 +1,137 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+COLUMN_FIELDS = {
+    "product_uom_qty",
+    "price_unit",
+    "discount",
+    "tax_ids",
+    "is_milestone_billed",
+    "product_id",
+    "sequence",
+}
+
+
+class SaleOrderLine(models.Model):
+    _inherit = "sale.order.line"
+
+    is_milestone_billed = fields.Boolean(
+        string="Billed by Milestones",
+        compute="_compute_is_milestone_billed",
+        store=True,
+        readonly=False,
+        precompute=True,
+        help="The milestone schedule bills this line. Lines that are billed by timesheets or deliveries go their "
+        "usual way beside it.",
+    )
+    milestone_allocation_ids = fields.One2many("milestone.billing.allocation", "order_line_id", copy=False)
+
+    @api.depends("product_id", "display_type", "is_downpayment")
+    def _compute_is_milestone_billed(self):
+        for line in self:
+            product = line.product_id
+            line.is_milestone_billed = (
+                not line.display_type
+                and not line.is_downpayment
+                and (product.invoice_policy != "delivery" or product.service_type in ("manual", "milestones"))
+            )
+
+    # === FIGURES OF THE ORDER ===
+
+    def _has_frozen_schedule(self):
+        return self.is_milestone_billed and self.order_id.milestone_schedule_id.is_frozen
+
+    def _prepare_qty_invoiced(self):
+        """Override of `sale`: the quantity that milestones have billed follows their amounts.
+
+        A milestone may bill 33.33 % of one unit, which no rounded quantity can say on its invoice.
+        """
+        quantities = super()._prepare_qty_invoiced()
+        for line in self:
+            if line._has_frozen_schedule() and line.price_subtotal:
+                quantities[line] = line._get_milestone_quantity(("draft", "posted"))
+        return quantities
+
+    def _get_milestone_quantity(self, states):
+        billed = 0.0
+        for invoice_line in self._get_invoice_lines():
+            move = invoice_line.move_id
+            if move.state in states:
+                billed -= invoice_line.price_subtotal * move.direction_sign
+        return self.product_uom_qty * billed / self.price_subtotal
+
+    def _compute_qty_invoiced_posted(self):
+        """Override of `sale`: see `_prepare_qty_invoiced`."""
+        super()._compute_qty_invoiced_posted()
+        for line in self:
+            if line._has_frozen_schedule() and line.price_subtotal:
+                line.qty_invoiced_posted = line._get_milestone_quantity(("posted",))
+
+    @api.depends("order_id.milestone_schedule_id.is_frozen", "is_milestone_billed")
+    def _compute_qty_to_invoice(self):
+        """Override of `sale`: nothing waits for “Create invoice”, milestones draft their own."""
+        super()._compute_qty_to_invoice()
+        for line in self:
+            if line._has_frozen_schedule():
+                line.qty_to_invoice = 0.0
+
+    @api.depends("amount_invoiced", "order_id.milestone_schedule_id.is_frozen", "is_milestone_billed")
+    def _compute_amount_to_invoice(self):
+        """Override of `sale`: what is left to bill is exact, not a rounded quantity times a price."""
+        super()._compute_amount_to_invoice()
+        for line in self:
+            if line._has_frozen_schedule():
+                line.amount_to_invoice = line.price_total - line.amount_invoiced
+
+    def _get_exempt_tax_ids(self):
+        """Give the ids of taxes that are booked but not charged (reverse charge)."""
+        taxes = self.tax_ids.flatten_taxes_hierarchy()
+        return frozenset(taxes.filtered("has_negative_factor").ids)
+
+    # === CRUD ===
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        lines = super().create(vals_list)
+        lines.order_id.milestone_schedule_id.sudo()._replan()
+        return lines
+
+    def write(self, vals):
+        result = super().write(vals)
+        if vals.keys() & COLUMN_FIELDS:
+            self._check_not_below_billed()
+            self.order_id.milestone_schedule_id.sudo()._replan()
+        return result
+
+    def unlink(self):
+        allocations = self.milestone_allocation_ids.sudo()
+        if billed := allocations.filtered("move_id"):
+            raise UserError(
+                self.env._(
+                    "“%s” is billed by a milestone and cannot be removed. Credit the milestone's invoice first.",
+                    billed[0].order_line_id.name,
+                )
+            )
+        allocations.unlink()
+        schedules = self.order_id.milestone_schedule_id
+        result = super().unlink()
+        schedules.sudo()._replan()
+        return result
+
+    def _check_not_below_billed(self):
+        """Refuse a change that would leave an order line below what its milestones have billed."""
+        for line in self.filtered(lambda line: line._has_frozen_schedule()):
+            billed = sum(line.milestone_allocation_ids.sudo().filtered("move_id").mapped("amount_untaxed"))
+            less = abs(line.price_subtotal) - abs(billed)
+            if billed and (
+                line.currency_id.compare_amounts(less, 0.0) < 0 or billed * line.price_subtotal < 0
+            ):
+                raise UserError(
+                    self.env._(
+                        "Milestones have billed %(billed)s of “%(name)s”, more than the new total of %(total)s. "
+                        "Credit a milestone first, or keep at least the billed amount.",
+                        billed=line.currency_id.format(billed),
+                        name=line.name,
+                        total=line.currency_id.format(line.price_subtotal),
+                    )
+                )

@@ -1,0 +1,112 @@
+from psycopg2 import IntegrityError
+
+from odoo import Command
+from odoo.exceptions import UserError, ValidationError
+from odoo.tests import tagged
+from odoo.tools import mute_logger
+
+from .common import MilestoneBillingCommon
+
+
+@tagged("post_install", "-at_install")
+class TestSchedule(MilestoneBillingCommon):
+    def test_template_makes_the_schedule_of_an_order(self):
+        template = self.create_template(
+            ("Deposit", "percent", 30),
+            ("Build", "percent", 33.33),
+            ("Launch", "remainder", 0),
+            retainage_percent=5,
+        )
+        order = self.create_order(shares=(), confirm=False)
+        order.milestone_template_id = template
+        order.action_apply_milestone_template()
+        self.assertEqual(order.milestone_line_ids.mapped("amount_untaxed"), [3000.0, 3333.0, 3667.0])
+        self.assertEqual(order.milestone_schedule_id.retainage_percent, 5)
+        self.assertEqual(
+            order.milestone_line_ids.mapped("reference"), [f"{order.name}-M0{place}" for place in (1, 2, 3)]
+        )
+
+    def test_template_over_100_percent_is_refused_with_the_difference(self):
+        with self.assertRaisesRegex(ValidationError, r"105 %, 5 % too much.*“C”"):
+            self.create_template(("A", "percent", 50), ("B", "percent", 50), ("C", "percent", 5))
+
+    def test_template_below_100_percent_without_rest_is_refused(self):
+        with self.assertRaisesRegex(ValidationError, "too little"):
+            self.create_template(("A", "percent", 50), ("B", "percent", 30))
+
+    def test_template_with_two_remainders_names_both(self):
+        with self.assertRaisesRegex(ValidationError, "“B” and “C”"):
+            self.create_template(("A", "percent", 50), ("B", "remainder", 0), ("C", "remainder", 0))
+
+    def test_template_with_negative_line_is_refused(self):
+        with self.assertRaises(IntegrityError), mute_logger("odoo.sql_db"), self.cr.savepoint():
+            self.create_template(("A", "percent", -5), ("B", "remainder", 0))
+
+    def test_template_without_lines_is_refused(self):
+        with self.assertRaisesRegex(ValidationError, "no milestones"):
+            self.create_template()
+
+    def test_order_is_not_confirmed_while_milestones_do_not_add_up(self):
+        order = self.create_order(shares=(50, 50), confirm=False)
+        order.milestone_line_ids[1].write({"amount_type": "fixed", "amount_fixed": 4999.99})
+        self.assertEqual(order.milestone_amount_difference, -0.01)
+        with self.assertRaisesRegex(UserError, "0.01 short"):
+            order.action_confirm()
+        self.assertEqual(order.state, "draft")
+
+    def test_remainder_below_zero_is_refused_with_the_figure(self):
+        order = self.create_order(shares=(80, 50, 0), confirm=False)
+        with self.assertRaisesRegex(UserError, "3,000.00"):
+            order.action_confirm()
+
+    def test_changed_order_is_spread_over_open_milestones_only(self):
+        order = self.create_order()
+        order.milestone_line_ids[0].action_complete()
+        order.order_line.price_unit = 12000.0
+        self.assertEqual(order.milestone_line_ids[0].amount_untaxed, 2500.0)
+        self.assertEqual(sum(order.milestone_line_ids.mapped("amount_untaxed")), 12000.0)
+        self.assertConserved(order)
+        order.milestone_line_ids[1:].action_complete()
+        self.assertBilledEqualsOrder(order)
+
+    def test_order_cannot_fall_below_what_is_billed(self):
+        order = self.create_order()
+        order.milestone_line_ids[:2].action_complete()
+        with self.assertRaisesRegex(UserError, "5,000.00"):
+            order.order_line.price_unit = 4000.0
+
+    def test_new_order_line_is_billed_by_the_open_milestones(self):
+        order = self.create_order(taxes=self.tax_20)
+        order.milestone_line_ids[0].action_complete()
+        order.order_line = [
+            Command.create(
+                {
+                    "product_id": self.service.id,
+                    "price_unit": 999.99,
+                    "tax_ids": [Command.set(self.tax_20.ids)],
+                }
+            )
+        ]
+        self.assertConserved(order)
+        order.milestone_line_ids[1:].action_complete()
+        self.assertBilledEqualsOrder(order)
+
+    def test_chosen_lines_bill_their_order_lines_alone(self):
+        order = self.create_order(prices=(3000.0, 7000.0), confirm=False)
+        kitchen = order.order_line[0]
+        line = order.milestone_line_ids[1]
+        line.write(
+            {
+                "allocation_mode": "lines",
+                "allocation_ids": [Command.create({"order_line_id": kitchen.id, "percent": 50})],
+            }
+        )
+        self.assertEqual(line.amount_untaxed, 1500.0)
+        order.action_confirm()
+        line.action_complete()
+        billed = line.invoice_ids.invoice_line_ids.filtered(lambda item: item.display_type == "product")
+        self.assertEqual(billed.sale_line_ids, kitchen)
+        self.assertEqual(billed.price_subtotal, 1500.0)
+        (order.milestone_line_ids - line).action_complete()
+        self.assertBilledEqualsOrder(order)
+        self.assertConserved(order)

@@ -1,0 +1,43 @@
+"""The one table of what a milestone line may do in which state."""
+
+PLANNED, SUBMITTED, APPROVED = "planned", "submitted", "approved"
+CHANGES_REQUESTED, CANCELLED = "changes_requested", "cancelled"
+
+LINE_TRANSITIONS = {
+    (PLANNED, "submit"): SUBMITTED,
+    (PLANNED, "approve_unasked"): APPROVED,
+    (PLANNED, "cancel"): CANCELLED,
+    (SUBMITTED, "approve"): APPROVED,
+    (SUBMITTED, "request_changes"): CHANGES_REQUESTED,
+    (SUBMITTED, "submit"): SUBMITTED,
+    (SUBMITTED, "reopen"): PLANNED,
+    (CHANGES_REQUESTED, "submit"): SUBMITTED,
+    (CHANGES_REQUESTED, "reopen"): PLANNED,
+    (CHANGES_REQUESTED, "cancel"): CANCELLED,
+    (APPROVED, "submit"): SUBMITTED,
+    (APPROVED, "contest"): CHANGES_REQUESTED,
+    (APPROVED, "reopen"): PLANNED,
+    (CANCELLED, "restore"): PLANNED,
+}
+
+
+class TransitionError(ValueError):
+    """An event that the table does not allow in this state."""
+
+    def __init__(self, state, event):
+        super().__init__(f"{event!r} is not allowed in state {state!r}")
+        self.state, self.event = state, event
+
+
+def next_state(state, event, table=None):
+    """Look an event up in the table.
+
+    :param str state: present state.
+    :param str event: what happens.
+    :return: the state afterwards.
+    :raise TransitionError: if the pair is not in the table.
+    """
+    try:
+        return (LINE_TRANSITIONS if table is None else table)[state, event]
+    except KeyError:
+        raise TransitionError(state, event) from None
