@@ -382,7 +382,7 @@ class MilestoneBillingLine(models.Model):
         self.ensure_one()
         if self.allocation_mode == "lines" and self.amount_type != "remainder":
             shares = self._get_chosen_shares(left)
-            return "fixed", sum(int(round(share * left[key]["net"])) for key, share in shares.items())
+            return "fixed", sum(round(share * left[key]["net"]) for key, share in shares.items())
         if self.amount_type == "percent":
             return "share", total * fraction(self.percent) / 100
         if self.amount_type == "fixed":

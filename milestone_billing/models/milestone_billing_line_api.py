@@ -1,10 +1,14 @@
 """Methods that integrators call over JSON-2: plain JSON in and out, access checked, idempotent."""
 
+import logging
+
 from odoo import models
 from odoo.exceptions import UserError, ValidationError
 from odoo.tools import formatLang
 
 from ..tools.money import to_units
+
+_logger = logging.getLogger(__name__)
 
 
 class MilestoneBillingLine(models.Model):
@@ -116,7 +120,7 @@ class MilestoneBillingLine(models.Model):
             try:
                 with self.env.cr.savepoint():
                     batch._complete(trigger=trigger, strict=False)
-            except Exception:  # one bad record: find it by working one by one
+            except Exception:  # noqa: BLE001 - one bad record: it is found and shown by working one by one
                 batch._complete_one_by_one(trigger)
             remaining -= chunk
             if not Cron._commit_progress(processed=len(batch), remaining=max(remaining, 0)):
@@ -127,6 +131,7 @@ class MilestoneBillingLine(models.Model):
             try:
                 with self.env.cr.savepoint():
                     line._complete(trigger=trigger, strict=False)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - shown on the milestone, the others go on
                 self.env.invalidate_all()
+                _logger.warning("milestone %s could not be completed", line.reference, exc_info=True)
                 line.message_post(body=self.env._("This milestone could not be completed: %s", error))

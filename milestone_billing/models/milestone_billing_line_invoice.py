@@ -67,10 +67,7 @@ class MilestoneBillingAllocation(models.Model):
         keep = 1 - order_line.discount / 100.0
         if currency.is_zero(currency.round(order_line.price_unit * self.quantity * keep) - amount):
             return self.quantity, order_line.price_unit
-        if order_line.product_id.type == "service" or not self.quantity:
-            quantity = 1.0
-        else:
-            quantity = self.quantity
+        quantity = 1.0 if order_line.product_id.type == "service" or not self.quantity else self.quantity
         return quantity, amount / (quantity * keep) if keep else order_line.price_unit
 
     def _get_included_tax(self):

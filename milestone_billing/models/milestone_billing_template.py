@@ -71,9 +71,9 @@ class MilestoneBillingTemplate(models.Model):
             )
 
     def _check_percent(self):
-        lines = self.line_ids.filtered(lambda line: line.amount_type == "percent")
+        lines = self.line_ids.filtered(lambda line: line.amount_type == "percent" and not line.product_id)
         total = sum((fraction(line.percent) for line in lines), Fraction(0))
-        has_rest = any(line.amount_type != "percent" for line in self.line_ids)
+        has_rest = len(lines) < len(self.line_ids)
         if total > 100 or (total < 100 and not has_rest):
             raise ValidationError(
                 self.env._(
@@ -101,9 +101,10 @@ class MilestoneBillingTemplate(models.Model):
             "deposit_recovery": self.deposit_recovery,
         }
 
-    def _prepare_line_commands(self):
+    def _prepare_line_commands(self, order):
         """Give the commands that write this template's milestones on an order.
 
+        :param order: the `sale.order` the template is applied to.
         :rtype: list
         """
-        return [Command.create(line._prepare_line_values()) for line in self.line_ids]
+        return [Command.create(line._prepare_line_values(order)) for line in self.line_ids]

@@ -1,4 +1,5 @@
-from odoo import api, fields, models
+from odoo import Command, api, fields, models
+from odoo.exceptions import UserError, ValidationError
 
 from .milestone_billing_line import AMOUNT_TYPES, LINE_KINDS, TRIGGERS
 
@@ -7,8 +8,10 @@ class MilestoneBillingTemplateLine(models.Model):
     _name = "milestone.billing.template.line"
     _description = "Milestone of a Billing Template"
     _order = "sequence, id"
+    _check_company_auto = True
 
     template_id = fields.Many2one("milestone.billing.template", required=True, index=True, ondelete="cascade")
+    company_id = fields.Many2one(related="template_id.company_id", store=True)
     sequence = fields.Integer(default=10)
     name = fields.Char(string="Milestone", required=True, translate=True)
     description = fields.Text(
@@ -19,6 +22,13 @@ class MilestoneBillingTemplateLine(models.Model):
     amount_type = fields.Selection(AMOUNT_TYPES, string="Amount", default="percent", required=True)
     percent = fields.Float(string="Percent", digits=(16, 6))
     currency_id = fields.Many2one("res.currency", compute="_compute_currency_id")
+    product_id = fields.Many2one(
+        "product.product",
+        string="Only This Product",
+        domain="[('sale_ok', '=', True)]",
+        help="The milestone bills the percentage of the order lines with this product, and nothing else. "
+        "Leave it empty to bill a share of the whole order.",
+    )
     amount_fixed = fields.Monetary(string="Fixed Amount", help="Untaxed, in the currency of the order.")
     approval_required = fields.Boolean(
         string="Client Approval", default=lambda self: self.env.company.milestone_approval_required
@@ -37,13 +47,37 @@ class MilestoneBillingTemplateLine(models.Model):
         for line in self:
             line.currency_id = (line.template_id.company_id or self.env.company).currency_id
 
-    def _prepare_line_values(self):
+    @api.constrains("product_id", "amount_type", "company_id")
+    def _check_product(self):
+        """Refuse a product that orders of the template's company cannot contain, naming the line."""
+        for line in self.filtered("product_id"):
+            company, other = line.company_id, line.product_id.company_id
+            if other and other != company:
+                raise ValidationError(
+                    self.env._(
+                        "Milestone “%(line)s” bills “%(product)s”, a product of %(other)s. "
+                        "Pick a product that %(company)s can sell.",
+                        line=line.name,
+                        product=line.product_id.display_name,
+                        other=other.name,
+                        company=company.name or self.env._("every company that shares this template"),
+                    )
+                )
+            if line.amount_type != "percent" or not line.percent:
+                raise ValidationError(
+                    self.env._("Milestone “%s” bills one product, so it needs a percentage of it.", line.name)
+                )
+
+    def _prepare_line_values(self, order):
         """Give the values of an order's milestone made from this line.
 
+        :param order: the `sale.order` the template is applied to.
         :rtype: dict
+        :raise UserError: if the line bills a product that the order does not contain.
         """
         self.ensure_one()
         return {
+            **self._prepare_allocation_values(order),
             "sequence": self.sequence,
             "name": self.name,
             "description": self.description,
@@ -54,4 +88,27 @@ class MilestoneBillingTemplateLine(models.Model):
             "amount_fixed": self.amount_fixed,
             "approval_required": self.approval_required,
             "proof_required": self.proof_required,
+        }
+
+    def _prepare_allocation_values(self, order):
+        if not self.product_id:
+            return {}
+        order_lines = order.order_line.filtered(
+            lambda line: line.product_id == self.product_id and line.is_milestone_billed
+        )
+        if not order_lines:
+            raise UserError(
+                self.env._(
+                    "Milestone “%(line)s” bills “%(product)s”, which %(order)s does not contain. Add the product to "
+                    "the order or pick another template.",
+                    line=self.name,
+                    product=self.product_id.display_name,
+                    order=order.name,
+                )
+            )
+        return {
+            "allocation_mode": "lines",
+            "allocation_ids": [
+                Command.create({"order_line_id": line.id, "percent": self.percent}) for line in order_lines
+            ],
         }

@@ -30,7 +30,9 @@ class SaleOrder(models.Model):
         compute="_compute_milestone_plan",
         help="Untaxed total of the order lines billed by milestones.",
     )
-    milestone_amount_planned = fields.Monetary(string="Milestones", compute="_compute_milestone_plan")
+    milestone_amount_planned = fields.Monetary(
+        string="Planned in Milestones", compute="_compute_milestone_plan"
+    )
     milestone_amount_difference = fields.Monetary(
         string="Missing (-) or Too Much (+)", compute="_compute_milestone_plan"
     )
@@ -98,7 +100,9 @@ class SaleOrder(models.Model):
             order.milestone_line_ids.unlink()
             schedule.write(template._prepare_schedule_values())
             lang = order.partner_id.lang or self.env.lang
-            order.write({"milestone_line_ids": template.with_context(lang=lang)._prepare_line_commands()})
+            order.write(
+                {"milestone_line_ids": template.with_context(lang=lang)._prepare_line_commands(order)}
+            )
         return True
 
     # === CONFIRMATION ===

@@ -1,4 +1,1 @@
-from . import test_main_job
-from . import test_schedule
-from . import test_invoicing
-from . import test_state
+from . import test_invoicing, test_main_job, test_schedule, test_state

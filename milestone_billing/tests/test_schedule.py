@@ -1,9 +1,8 @@
-from psycopg2 import IntegrityError
-
 from odoo import Command
 from odoo.exceptions import UserError, ValidationError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
+from psycopg2 import IntegrityError
 
 from .common import MilestoneBillingCommon
 
@@ -110,3 +109,26 @@ class TestSchedule(MilestoneBillingCommon):
         (order.milestone_line_ids - line).action_complete()
         self.assertBilledEqualsOrder(order)
         self.assertConserved(order)
+
+    def test_template_line_with_a_product_bills_its_order_lines(self):
+        kitchen = self.env["product.product"].create({"name": "Kitchen", "type": "service"})
+        template = self.create_template(
+            {"name": "Kitchen", "percent": 100, "product_id": kitchen.id}, ("Rest", "remainder", 0)
+        )
+        order = self.create_order(shares=(), confirm=False)
+        order.milestone_template_id = template
+        with self.assertRaisesRegex(UserError, "does not contain"):
+            order.action_apply_milestone_template()
+        order.order_line = [Command.create({"product_id": kitchen.id, "price_unit": 700.0})]
+        order.action_apply_milestone_template()
+        self.assertEqual(order.milestone_line_ids.mapped("amount_untaxed"), [700.0, 10000.0])
+        order.action_confirm()
+        self.assertConserved(order)
+
+    def test_template_with_a_product_of_another_company_is_refused(self):
+        other = self.env["res.company"].sudo().create({"name": "Other Ltd"})
+        foreign = self.env["product.product"].sudo().create({"name": "Foreign", "company_id": other.id})
+        with self.assertRaisesRegex(ValidationError, "“Kitchen”.*Foreign.*Other Ltd"):
+            self.create_template(
+                {"name": "Kitchen", "percent": 100, "product_id": foreign.id}, ("Rest", "remainder", 0)
+            )
