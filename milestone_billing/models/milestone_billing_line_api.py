@@ -131,7 +131,7 @@ class MilestoneBillingLine(models.Model):
             try:
                 with self.env.cr.savepoint():
                     line._complete(trigger=trigger, strict=False)
-            except Exception as error:  # noqa: BLE001 - shown on the milestone, the others go on
+            except Exception as error:
                 self.env.invalidate_all()
                 _logger.warning("milestone %s could not be completed", line.reference, exc_info=True)
                 line.message_post(body=self.env._("This milestone could not be completed: %s", error))
