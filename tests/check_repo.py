@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TOP = {"milestone_billing", "milestone_billing_crypto", "tests", "docker", "setup", "README.md", "LICENSE"}
 TOP_CONFIGURATION = {"pyproject.toml", "package.json", "package-lock.json"}
 LINES_MAX = 500
+LONGER = {"milestone_billing/tools/verify.py"}  # an outsider takes this one file and runs it
 # Put together from pieces, so that this file does not find itself.
 FOREIGN = [
     r"\b(dep\.debian|deb\.debian|pypi|npmjs|pythonhosted)\.(org|com)\b",
@@ -84,7 +85,11 @@ def check_words(files):
 def check_sizes(files):
     """One noun, one file: a longer one wants to be two."""
     for path in files:
-        if path.suffix == ".py" and (count := len(path.read_text().splitlines())) > LINES_MAX:
+        if (
+            path.suffix == ".py"
+            and short(path) not in LONGER
+            and (count := len(path.read_text().splitlines())) > LINES_MAX
+        ):
             yield f"{short(path)}: {count} lines, {LINES_MAX} at most"
 
 

@@ -22,3 +22,4 @@ from . import project_milestone
 from . import project_task
 from . import project_task_type
 from . import project_project
+from . import ir_actions_report

@@ -114,11 +114,21 @@ def _refuse(text: str) -> None:
     raise EvidenceError(f"{text} is not an integer")
 
 
+def _check_nesting(data: bytes) -> None:
+    """Refuse deep nesting before the parser meets it: where the recursion limit was raised it takes the process down."""
+    depth = 0
+    for bracket in re.findall(rb"[\[\]{}]", re.sub(rb'"(?:[^"\\]|\\.)*"', b"", data)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > DEPTH_MAX + 1:
+            raise EvidenceError("nested too deeply")
+
+
 def parse_strict(data: bytes) -> Any:
     """Parse canonical JSON and refuse everything that is not exactly in that form.
 
     :raise EvidenceError: for duplicate keys, floats, NaN, a BOM, or bytes that differ from their canonical form.
     """
+    _check_nesting(data)
     try:
         value = json.loads(
             data.decode("utf-8"), object_pairs_hook=_pairs_once, parse_float=_refuse, parse_constant=_refuse
