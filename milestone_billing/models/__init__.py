@@ -6,6 +6,7 @@ from . import milestone_billing_schedule
 from . import milestone_billing_line
 from . import milestone_billing_allocation
 from . import milestone_billing_plan
+from . import milestone_billing_statement
 from . import milestone_billing_line_state
 from . import milestone_billing_line_invoice
 from . import milestone_billing_line_blocking

@@ -32,6 +32,15 @@ class AccountMove(models.Model):
         help="This document is the one that bills its milestone now.",
     )
     milestone_allocation_ids = fields.One2many("milestone.billing.allocation", "move_id", readonly=True)
+    milestone_step = fields.Integer(
+        readonly=True, copy=False, help="Place among the billing steps of the order; statements follow it."
+    )
+    amount_retained = fields.Monetary(
+        string="Retained",
+        readonly=True,
+        copy=False,
+        help="What the client holds back of this document; negative where retainage is released or credited.",
+    )
 
     _milestone_claim_unique = models.UniqueIndex(
         "(milestone_line_id) WHERE milestone_claim",
@@ -73,7 +82,14 @@ class AccountMove(models.Model):
         self.ensure_one()
         invoice, line = self.reversed_entry_id, self.reversed_entry_id.milestone_line_id.sudo()
         values_list = self._prepare_credit_allocations(line)
-        self.sudo().write({"milestone_line_id": line.id, "milestone_document": "credit"})
+        line.schedule_id._lock()
+        self.sudo().write(
+            {
+                "milestone_line_id": line.id,
+                "milestone_document": "credit",
+                "milestone_step": line.schedule_id.lock_version,
+            }
+        )
         invoice.sudo().milestone_credited = True
         Allocation = self.env["milestone.billing.allocation"].sudo()
         Allocation.create([{**values, "move_id": self.id} for values in values_list])
@@ -155,6 +171,30 @@ class AccountMove(models.Model):
         paid = self.filtered(lambda move: move.milestone_document == "stage" and move.milestone_claim)
         paid.milestone_line_id.sudo()._on_paid()
         return result
+
+    # === STATEMENT ===
+
+    def _prepare_earlier_invoice_row(self):
+        """Give the figures of this document as a final invoice lists them; see `_get_earlier_invoices`.
+
+        :rtype: dict
+        """
+        self.ensure_one()
+        rounding, sign = self.currency_id.rounding, -self.direction_sign
+
+        def text(amount):
+            return to_text(to_units(sign * amount, rounding), rounding)
+
+        return {
+            "move_id": self.id,
+            "number": self.name,
+            "date": self.invoice_date,
+            "label": self.milestone_line_id.display_name,
+            "net": text(self.amount_untaxed),
+            "tax": text(self.amount_tax),
+            "total": text(self.amount_total),
+            "paid": text(self.amount_total - self.amount_residual),
+        }
 
     # === EVIDENCE ===
 

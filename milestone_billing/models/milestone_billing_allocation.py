@@ -1,4 +1,4 @@
-from odoo import fields, models
+from odoo import api, fields, models
 
 from ..tools.money import to_text, to_units
 
@@ -50,6 +50,12 @@ class MilestoneBillingAllocation(models.Model):
     _percent_range = models.Constraint(
         "CHECK (percent >= 0 AND percent <= 100)", "The share of an order line must be between 0 and 100 %."
     )
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        # The index on planned rows looks at the database: rows that got their document just now must be there.
+        self.flush_model(["move_id"])
+        return super().create(vals_list)
 
     def _add_amounts(self, amounts):
         """Raise or lower a planned allocation, removing it when nothing is left.

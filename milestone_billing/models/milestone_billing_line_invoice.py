@@ -211,6 +211,7 @@ class MilestoneBillingLine(models.Model):
             **order._prepare_invoice(),
             "milestone_line_id": self.id,
             "milestone_document": "stage",
+            "milestone_step": self.schedule_id.lock_version,
             "transaction_ids": [],
         }
         lines = [line._prepare_section_values()]

@@ -1,0 +1,154 @@
+"""The statement of a contract: the one engine behind invoice, portal, workbook and certificate."""
+
+from odoo import models
+
+from ..tools import statement
+from ..tools.money import to_text, to_units
+
+
+class MilestoneBillingSchedule(models.Model):
+    _inherit = "milestone.billing.schedule"
+
+    def get_statement(self, as_of_line=None):
+        """Give the contract position as of a milestone, without tax.
+
+        The position follows the documents in the order in which they were made; without a milestone it is
+        taken as of the last one. A milestone that is not billed yet is shown as if it was billed now.
+
+        :param as_of_line: milestone, or its id.
+        :return: decimal text in the currency of the order by `contract_sum_original`, `change_orders`,
+            `contract_sum`, `completed_to_date`, `retainage`, `earned_less_retainage`, `previously_billed`,
+            `current_due` and `balance_to_finish`.
+        :rtype: dict[str, str]
+        """
+        self.ensure_one()
+        self.check_access("read")
+        schedule = self.sudo()
+        rounding = schedule.currency_id.rounding
+        billings, place = schedule._get_billings(schedule._browse_as_of_line(as_of_line))
+        original, contract = schedule._get_contract_units()
+        units = statement.statement(original, contract, billings, place)
+        return {name: to_text(count, rounding) for name, count in units.items()}
+
+    def _get_schedule_of_values(self, as_of_line=None):
+        """Give the position of each order line as of a milestone, without tax; its totals are the statement's.
+
+        An advance that is not recovered yet has a row of its own.
+
+        :param as_of_line: milestone, or its id; the last document without.
+        :return: rows with `order_line_id` (id), `name`, `scheduled_value`, `previous`, `this_period`,
+            `completed_to_date`, `percent`, `balance` and `retainage`, amounts as decimal text.
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        schedule = self.sudo()
+        billings, place = schedule._get_billings(schedule._browse_as_of_line(as_of_line))
+        columns = schedule._get_order_columns(schedule.order_id)
+        scheduled = {line: units["net"] for line, units in columns.items()}
+        rows = statement.schedule_of_values(scheduled, billings, place)
+        return [schedule._prepare_value_row(line, units) for line, units in rows.items()]
+
+    def _prepare_value_row(self, order_line, units):
+        rounding = self.currency_id.rounding
+        texts = {name: to_text(count, rounding) for name, count in units.items()}
+        percent = 100 * units["completed"] / units["scheduled"] if units["scheduled"] else 0.0
+        return {
+            "order_line_id": order_line.id,
+            "name": order_line.name,
+            "scheduled_value": texts["scheduled"],
+            "previous": texts["previous"],
+            "this_period": texts["this_period"],
+            "completed_to_date": texts["completed"],
+            "percent": f"{percent:.2f}",
+            "balance": texts["balance"],
+            "retainage": texts["retainage"],
+        }
+
+    def _browse_as_of_line(self, as_of_line):
+        line = as_of_line or self.env["milestone.billing.line"]
+        if isinstance(line, int):
+            line = line and self.env["milestone.billing.line"].browse(line)
+        return line.sudo() & self.line_ids
+
+    def _get_contract_units(self):
+        """Give the net units of the contract as confirmed and as it stands.
+
+        :rtype: tuple[int, int]
+        """
+        columns = self._get_order_columns(self.order_id)
+        contract = sum(units["net"] for units in columns.values())
+        if not self.is_frozen:
+            return contract, contract
+        return to_units(self.amount_frozen, self.currency_id.rounding), contract
+
+    # === DOCUMENTS ===
+
+    def _get_billings(self, as_of_line):
+        """Gather what each document bills, in the order in which the documents were made.
+
+        :param as_of_line: milestone whose document the statement is taken as of, or none.
+        :return: the billings, and the index of that document (-1 when there is none).
+        :rtype: tuple[list, int]
+        """
+        moves = self._get_documents()
+        billings = [self._prepare_billing(move) for move in moves]
+        if not as_of_line:
+            return billings, len(billings) - 1
+        own = moves.filtered(lambda move: move.milestone_line_id == as_of_line)
+        current = own.filtered("milestone_claim") or own
+        if current:
+            return billings, moves.ids.index(current[-1].id)
+        billings.append(self._prepare_planned_billing(as_of_line))
+        return billings, len(billings) - 1
+
+    def _get_documents(self):
+        """Give the invoices, credit notes and releases that count, drafts included, oldest first.
+
+        :rtype: account.move
+        """
+        moves = self.line_ids.allocation_ids.move_id | self.line_ids.invoice_ids.filtered(
+            lambda move: move.milestone_document == "release" and move.state != "cancel"
+        )
+        return moves.sorted(lambda move: (move.milestone_step, move.id))
+
+    def _prepare_billing(self, move):
+        rounding = self.currency_id.rounding
+        parts = {}
+        for alloc in move.milestone_allocation_ids:
+            key = alloc.order_line_id
+            parts[key] = parts.get(key, 0) + to_units(alloc.amount_untaxed, rounding)
+        taxes = to_units(sum(move.milestone_allocation_ids.mapped("amount_tax")), rounding)
+        return statement.Billing(
+            key=move,
+            parts=parts,
+            retained=to_units(move.amount_retained, rounding),
+            total=None if self.retainage_base == "net" else sum(parts.values()) + taxes,
+        )
+
+    def _prepare_planned_billing(self, line):
+        rounding = self.currency_id.rounding
+        planned = line.allocation_ids.filtered(lambda alloc: not alloc.move_id)
+        parts = {alloc.order_line_id: to_units(alloc.amount_untaxed, rounding) for alloc in planned}
+        if not planned:
+            by_order_line = self._get_plan(self.order_id)[0].get(line, {})
+            parts = {key: units["net"] for key, units in by_order_line.items()}
+        return statement.Billing(key=line, parts=parts, total=None)
+
+    # === EARLIER INVOICES ===
+
+    def _get_earlier_invoices(self, line):
+        """List the documents before that of a milestone, for the final invoice.
+
+        :param line: the milestone; when it has no document yet, all documents count as earlier.
+        :return: rows with `move_id`, `number`, `date`, `label`, and as decimal text `net`, `tax`, `total`
+            and `paid`; credit notes are negative.
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        schedule = self.sudo()
+        moves = schedule._get_documents().filtered(lambda move: move.state == "posted")
+        own = line.sudo()._get_live_invoice()
+        if own:
+            place = (own.milestone_step, own.id)
+            moves = moves.filtered(lambda move: (move.milestone_step, move.id) < place)
+        return [move._prepare_earlier_invoice_row() for move in moves]
