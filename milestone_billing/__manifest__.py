@@ -17,6 +17,7 @@
         "security/milestone_billing_groups.xml",
         "security/ir.model.access.csv",
         "security/milestone_billing_security.xml",
+        "security/milestone_billing_evidence_security.xml",
         # Data
         "data/ir_cron_data.xml",
     ],

@@ -15,6 +15,16 @@ from . import milestone_billing_line_events
 from . import milestone_billing_line_api
 from . import milestone_billing_idempotency
 from . import milestone_billing_approver
+from . import milestone_billing_evidence_protected
+from . import milestone_billing_evidence_log
+from . import milestone_billing_evidence_head
+from . import milestone_billing_evidence
+from . import milestone_billing_evidence_value
+from . import milestone_billing_evidence_snapshot
+from . import milestone_billing_evidence_leaf
+from . import milestone_billing_evidence_checkpoint
+from . import milestone_billing_evidence_anchor
+from . import milestone_billing_evidence_verify
 from . import milestone_billing_approval
 from . import sale_order
 from . import sale_order_line
@@ -24,3 +34,4 @@ from . import project_task
 from . import project_task_type
 from . import project_project
 from . import ir_actions_report
+from . import res_partner

@@ -43,6 +43,8 @@ OK, WARN, FAIL, ERASED, NOT_PROVIDED = "OK", "WARN", "FAIL", "ERASED", "NOT PROV
 _KEY = re.compile(r"[a-z0-9_]+\Z")
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")
+# A whole string, or one bracket outside of strings.
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _LEVELS = ("L1", "L2", "L3", "L4")
 # The SubjectPublicKeyInfo of an Ed25519 key is this prefix and the 32 bytes of the key (RFC 8410).
 _ED25519_SPKI_PREFIX = bytes.fromhex("302a300506032b6570032100")
@@ -114,29 +116,38 @@ def _refuse(text: str) -> None:
     raise EvidenceError(f"{text} is not an integer")
 
 
-def _check_nesting(data: bytes) -> None:
-    """Refuse deep nesting before the parser meets it: where the recursion limit was raised it takes the process down."""
+def _check_nesting(text: str) -> None:
+    """Refuse deep nesting before the parser sees it: where somebody raised its limit, it would crash instead."""
+    if text.count("[") + text.count("{") <= DEPTH_MAX:
+        return
     depth = 0
-    for bracket in re.findall(rb"[\[\]{}]", re.sub(rb'"(?:[^"\\]|\\.)*"', b"", data)):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > DEPTH_MAX + 1:
+    for match in _BRACKET.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match.group(), 0)
+        if depth > 2 * DEPTH_MAX:
             raise EvidenceError("nested too deeply")
+
+
+def load_json(data: bytes | str) -> Any:
+    """Parse JSON, refusing duplicate keys, floats, NaN, a BOM and deep nesting.
+
+    :raise EvidenceError: for those, and for what is no JSON.
+    """
+    try:
+        text = data if isinstance(data, str) else data.decode()
+        _check_nesting(text)
+        return json.loads(text, object_pairs_hook=_pairs_once, parse_float=_refuse, parse_constant=_refuse)
+    except EvidenceError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"not JSON: {error}") from error
 
 
 def parse_strict(data: bytes) -> Any:
     """Parse canonical JSON and refuse everything that is not exactly in that form.
 
-    :raise EvidenceError: for duplicate keys, floats, NaN, a BOM, or bytes that differ from their canonical form.
+    :raise EvidenceError: for what ``load_json`` refuses, and for bytes that differ from their canonical form.
     """
-    _check_nesting(data)
-    try:
-        value = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_pairs_once, parse_float=_refuse, parse_constant=_refuse
-        )
-    except EvidenceError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise EvidenceError(f"not JSON: {error}") from error
+    value = load_json(data)
     if canonical(value) != data:
         raise EvidenceError("not in canonical form")
     return value
@@ -423,7 +434,10 @@ class Replay:
         elif kind in _LINE:
             self.line_state = _LINE[kind]
         elif kind == "invoice.posted":
-            self.invoice = {"number": data.get("number"), "content_sha256": data.get("content_sha256")}
+            self.invoice = {
+                "number": data.get("number") or data.get("invoice_ref"),
+                "content_sha256": data.get("content_sha256"),
+            }
         elif kind == "payment.confirmed":
             self.payments += 1
         elif kind == "certificate.issued" and data.get("state") not in (None, self.state()):
@@ -708,11 +722,11 @@ def verify_passkey(text: str, auth: dict, subject: dict) -> tuple[str, str]:
     if hashlib.sha256(text.encode()).hexdigest() != auth.get("assertion_sha256"):
         return FAIL, "the assertion is not the one recorded"
     try:
-        item = json.loads(text)
+        item = load_json(text)
         client_data, authenticator, signature = (
             _base64url(item[name]) for name in ("client_data_json", "authenticator_data", "signature")
         )
-        client = json.loads(client_data)
+        client = load_json(client_data)
         challenge = webauthn_challenge(
             subject["request_id"], subject["snapshot_sha256"], item["server_nonce"]
         )
@@ -809,7 +823,7 @@ class BundleVerifier:
         return self.bundle.read(name)
 
     def _json(self, name: str) -> Any:
-        return json.loads(self._read(name), object_pairs_hook=_pairs_once)
+        return load_json(self._read(name))
 
     def _lines(self, name: str) -> Iterator[bytes]:
         if name in self.names:
@@ -927,14 +941,14 @@ class BundleVerifier:
 
     def _values(self) -> Iterator[tuple[int, str, tuple[str, str]]]:
         for line in self._lines("chain/values.jsonl"):
-            item = json.loads(line, object_pairs_hook=_pairs_once)
+            item = load_json(line)
             yield item["entry"], item["name"], (item["salt"], item["value"])
 
     # (v) personal data: disclosed, erased on record, withheld from this reader, or else missing
     def _check_pii(self) -> None:
         withheld = set()
         for line in self._lines("chain/withheld.jsonl"):
-            item = json.loads(line, object_pairs_hook=_pairs_once)
+            item = load_json(line)
             withheld.add((item["entry"], item["name"]))
         missing = self.pii.unexplained()
         for seq, name in missing:
@@ -1012,7 +1026,7 @@ class BundleVerifier:
             return
         for line in lines:
             if line.startswith(b"{"):
-                yield json.loads(line.removesuffix(b","), object_pairs_hook=_pairs_once)
+                yield load_json(line.removesuffix(b","))
 
     def _check_consistency(self, notes: dict) -> None:
         proofs = self._json("log/consistency.json")["proofs"] if "log/consistency.json" in self.names else []

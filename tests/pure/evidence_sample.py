@@ -2,9 +2,7 @@
 
 import hashlib
 
-from conftest import load_tools
-
-load_tools("milestone_billing")
+import conftest  # noqa: F401
 from milestone_billing_tools import checkpoint, evidence_bundle, evidence_chain, merkle, verify
 
 CHAIN = "11111111-1111-4111-8111-111111111111"

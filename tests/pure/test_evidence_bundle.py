@@ -9,7 +9,7 @@ import unittest
 import zipfile
 from pathlib import Path
 
-from conftest import ROOT, load_tools
+from conftest import ROOT
 from evidence_sample import (
     APPROVER,
     REQUEST,
@@ -20,8 +20,6 @@ from evidence_sample import (
     make_files,
     make_snapshot,
 )
-
-load_tools("milestone_billing")
 from milestone_billing_tools import evidence_bundle, verify
 
 SCRIPT = ROOT / "milestone_billing" / "tools" / "verify.py"

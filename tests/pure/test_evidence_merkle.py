@@ -5,9 +5,7 @@ import itertools
 import unittest
 from unittest import mock
 
-from conftest import load_tools
-
-load_tools("milestone_billing")
+import conftest  # noqa: F401
 from milestone_billing_tools import checkpoint, merkle, verify
 
 SIZE_MAX = 39
