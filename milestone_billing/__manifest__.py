@@ -18,8 +18,11 @@
         "security/ir.model.access.csv",
         "security/milestone_billing_security.xml",
         "security/milestone_billing_evidence_security.xml",
+        "security/milestone_billing_webhook_security.xml",
         # Data
         "data/ir_cron_data.xml",
+        "data/milestone_billing_webhook_data.xml",
+        "views/milestone_billing_webhook_views.xml",
     ],
     "application": True,
 }

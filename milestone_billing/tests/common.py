@@ -1,3 +1,5 @@
+from unittest.mock import patch
+
 from odoo import Command
 from odoo.addons.account.tests.common import AccountTestInvoicingCommon
 from odoo.tests import new_test_user
@@ -108,6 +110,20 @@ class MilestoneBillingCommon(AccountTestInvoicingCommon):
         cls.env["account.payment.register"].with_context(
             active_model="account.move", active_ids=move.ids
         ).create({})._create_payments()
+
+    @classmethod
+    def no_commits(cls):
+        """Run a cron inside the test's transaction: it writes, but does not commit.
+
+        The environment is emptied at the points of commit, so that the cron reads what it has written.
+        """
+
+        def commit_progress(cron, _processed=0, **_kwargs):
+            cron.env.flush_all()
+            cron.env.invalidate_all()
+            return float("inf")
+
+        return patch.object(cls.registry["ir.cron"], "_commit_progress", commit_progress)
 
     def assertConserved(self, order):
         """Billed plus planned equals the order, per order line, untaxed, per tax and in quantity."""
