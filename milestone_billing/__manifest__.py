@@ -23,6 +23,29 @@
         "data/ir_cron_data.xml",
         "data/milestone_billing_webhook_data.xml",
         "views/milestone_billing_webhook_views.xml",
+        "data/milestone_billing_template_data.xml",
+        # Wizards: their actions are used by views
+        "wizard/milestone_billing_batch_views.xml",
+        # Views, one file per model
+        "views/milestone_billing_template_views.xml",
+        "views/milestone_billing_line_views.xml",
+        "views/milestone_billing_schedule_views.xml",
+        "views/milestone_billing_approval_views.xml",
+        "views/sale_order_views.xml",
+        "views/account_move_views.xml",
+        "views/project_project_views.xml",
+        "views/project_milestone_views.xml",
+        "views/project_task_views.xml",
+        "views/project_task_type_views.xml",
+        "views/res_partner_views.xml",
+        "views/res_config_settings_views.xml",
+        # Menus come last: they name the actions above.
+        "views/milestone_billing_menus.xml",
     ],
+    "assets": {
+        "web.assets_backend": [
+            "milestone_billing/static/src/proof/*",
+        ],
+    },
     "application": True,
 }

@@ -13,6 +13,8 @@ from . import milestone_billing_line_blocking
 from . import milestone_billing_line_evidence
 from . import milestone_billing_line_events
 from . import milestone_billing_line_api
+from . import milestone_billing_line_queue
+from . import milestone_billing_line_proof
 from . import milestone_billing_idempotency
 from . import milestone_billing_approver
 from . import milestone_billing_evidence_protected
@@ -27,8 +29,10 @@ from . import milestone_billing_evidence_anchor
 from . import milestone_billing_evidence_verify
 from . import milestone_billing_approval
 from . import sale_order
+from . import sale_order_buttons
 from . import sale_order_line
 from . import account_move
+from . import account_move_label
 from . import project_milestone
 from . import project_task
 from . import project_task_type
@@ -38,3 +42,7 @@ from . import res_partner
 from . import milestone_billing_webhook
 from . import milestone_billing_webhook_delivery
 from . import milestone_billing_line_webhook
+from . import project_project_buttons
+from . import project_proof
+from . import project_task_gate
+from . import res_partner_buttons

@@ -34,6 +34,10 @@ class MilestoneBillingTemplateLine(models.Model):
         string="Client Approval", default=lambda self: self.env.company.milestone_approval_required
     )
     proof_required = fields.Boolean(string="Proof Required")
+    trigger_months = fields.Integer(
+        string="Months Later",
+        help="For milestones on a date: how many months after the template is applied. The date can be changed.",
+    )
 
     _percent_range = models.Constraint(
         "CHECK (percent >= 0 AND percent <= 100)", "The percentage of a milestone must be between 0 and 100."
@@ -83,6 +87,7 @@ class MilestoneBillingTemplateLine(models.Model):
             "description": self.description,
             "kind": self.kind,
             "trigger": self.trigger,
+            "trigger_date": self._get_trigger_date(),
             "amount_type": self.amount_type,
             "percent": self.percent,
             "amount_fixed": self.amount_fixed,
@@ -112,3 +117,13 @@ class MilestoneBillingTemplateLine(models.Model):
                 Command.create({"order_line_id": line.id, "percent": self.percent}) for line in order_lines
             ],
         }
+
+    def _get_trigger_date(self):
+        """Give the day of a milestone on a date, counted from today.
+
+        :rtype: date | bool
+        """
+        self.ensure_one()
+        if self.trigger != "date":
+            return False
+        return fields.Date.add(fields.Date.context_today(self), months=self.trigger_months)

@@ -22,7 +22,7 @@ class SaleOrder(models.Model):
         copy=False,
         depends=["milestone_schedule_id"],
     )
-    milestone_count = fields.Integer(compute="_compute_milestone_figures")
+    milestone_line_count = fields.Integer(compute="_compute_milestone_figures")
     milestone_done_count = fields.Integer(compute="_compute_milestone_figures")
     milestone_amount_billed = fields.Monetary(compute="_compute_milestone_figures")
     milestone_amount_contract = fields.Monetary(
@@ -43,7 +43,7 @@ class SaleOrder(models.Model):
     def _compute_milestone_figures(self):
         for order in self:
             lines = order.milestone_line_ids.filtered(lambda line: line.state != "cancelled")
-            order.milestone_count = len(lines)
+            order.milestone_line_count = len(lines)
             order.milestone_done_count = len(lines.filtered(lambda line: line.state == "approved"))
             order.milestone_amount_billed = sum(lines.mapped("amount_billed"))
 

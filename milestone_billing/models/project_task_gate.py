@@ -1,0 +1,68 @@
+"""What a task's team should know before it goes on: the milestone before is not paid yet."""
+
+from odoo import api, fields, models
+
+PROJECT_USER = "milestone_billing.milestone_billing_group_project_user"
+
+
+class ProjectTask(models.Model):
+    _inherit = "project.task"
+
+    milestone_gate_reason = fields.Char(
+        string="Payment Gate",
+        compute="_compute_milestone_gate_reason",
+        groups=PROJECT_USER,
+        help="Why the work on this task should wait, or may not be billed yet.",
+    )
+    has_fresh_attachments = fields.Boolean(compute="_compute_has_fresh_attachments", groups=PROJECT_USER)
+
+    @api.depends(
+        "milestone_billing_line_id.state",
+        "milestone_billing_line_id.schedule_id.gate",
+        "milestone_billing_line_id.order_id.milestone_line_ids.invoice_status",
+        "milestone_id.milestone_billing_line_ids.state",
+        "milestone_id.milestone_billing_line_ids.schedule_id.gate",
+        "milestone_id.milestone_billing_line_ids.order_id.milestone_line_ids.invoice_status",
+    )
+    def _compute_milestone_gate_reason(self):
+        for task in self:
+            lines = task._get_proof_lines() if not task.is_closed else self.env["milestone.billing.line"]
+            reasons = [line._get_gate_reason() for line in lines.sudo() if line.state == "planned"]
+            task.milestone_gate_reason = next((reason for reason in reasons if reason), False)
+
+    @api.depends("milestone_proof_ids")
+    def _compute_has_fresh_attachments(self):
+        for task in self:
+            task.has_fresh_attachments = bool(task.can_add_proof and task._get_fresh_attachments())
+
+    def _get_fresh_attachments(self):
+        """Give the files attached to this task that its milestones do not show as proof yet."""
+        self.ensure_one()
+        known = set(self.milestone_proof_ids.mapped("checksum"))
+        attachments = self.env["ir.attachment"].search(
+            [("res_model", "=", self._name), ("res_id", "=", self._origin.id), ("res_field", "=", False)]
+        )
+        return attachments.filtered(lambda attachment: attachment.checksum not in known)
+
+
+class MilestoneBillingLine(models.Model):
+    _inherit = "milestone.billing.line"
+
+    def _get_gate_reason(self):
+        """Say why the work for this milestone should wait for a payment.
+
+        :return: a sentence for the team, or False when the way is free.
+        :rtype: str | bool
+        """
+        self.ensure_one()
+        gate = self.schedule_id.gate
+        if gate == "block":
+            return self._get_gate_obstacle()
+        previous = self._get_previous_line()
+        if gate != "warn" or not previous or previous.invoice_status == "paid" or not previous.amount_total:
+            return False
+        return self.env._(
+            "The milestone before “%(name)s”, “%(previous)s”, is not paid yet.",
+            name=self.name,
+            previous=previous.name,
+        )

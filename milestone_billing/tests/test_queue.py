@@ -1,0 +1,165 @@
+from odoo.exceptions import UserError
+from odoo.tests import Form, tagged
+
+from .common import MilestoneBillingCommon
+
+
+@tagged("post_install", "-at_install")
+class TestQueue(MilestoneBillingCommon):
+    """What finance sees on Monday: what can be billed, and why the rest cannot."""
+
+    def assertSearchAgrees(self, lines, field):
+        found = self.env["milestone.billing.line"].search([("id", "in", lines.ids), (field, "=", True)])
+        lines.invalidate_recordset([field])
+        self.assertEqual(set(found.ids), set(lines.filtered(field).ids))
+        rest = self.env["milestone.billing.line"].search([("id", "in", lines.ids), (field, "=", False)])
+        self.assertEqual(set((found + rest).ids), set(lines.ids))
+        return found
+
+    def test_ready_search_says_what_the_button_says(self):
+        order = self.create_order()
+        quotation = self.create_order(confirm=False)
+        blocked = self.create_order()
+        blocked.milestone_schedule_id.gate = "block"
+        lines = (order + quotation + blocked).milestone_line_ids
+        order.milestone_line_ids[0].action_hold("Site closed")
+        order.milestone_line_ids[1].proof_required = True
+        order.milestone_line_ids[2].po_required = True
+        ready = self.assertSearchAgrees(lines, "is_ready")
+        self.assertEqual(ready, order.milestone_line_ids[3] + blocked.milestone_line_ids[0])
+        order.client_order_ref = "PO 7"
+        blocked.milestone_line_ids[0].action_complete()
+        self.pay(blocked.milestone_line_ids[0].invoice_ids)
+        ready = self.assertSearchAgrees(lines, "is_ready")
+        self.assertIn(order.milestone_line_ids[2], ready)
+        self.assertIn(blocked.milestone_line_ids[1], ready)
+
+    def test_blocked_by_payment_search_agrees(self):
+        order = self.create_order()
+        order.milestone_schedule_id.gate = "block"
+        found = self.assertSearchAgrees(order.milestone_line_ids, "is_blocked_by_payment")
+        self.assertEqual(found, order.milestone_line_ids[1:])
+
+    def test_completed_line_is_not_ready_any_more(self):
+        line = self.create_order().milestone_line_ids[0]
+        self.assertTrue(line.is_ready)
+        line.action_complete()
+        self.assertFalse(line.is_ready)
+
+    def test_every_unbilled_line_says_why(self):
+        order = self.create_order()
+        self.assertTrue(all(line.blocked_reason for line in order.milestone_line_ids))
+
+    def test_batch_leaves_out_what_is_blocked(self):
+        order = self.create_order()
+        order.milestone_line_ids[0].action_hold()
+        batch = self.env["milestone.billing.batch"].create(
+            {"operation": "complete", "line_ids": [(6, 0, order.milestone_line_ids.ids)]}
+        )
+        self.assertEqual(batch.ready_count, 3)
+        self.assertIn("on hold", batch.preview)
+        batch.action_apply()
+        self.assertEqual(order.milestone_line_ids.mapped("invoice_status"), ["none"] + ["posted"] * 3)
+        with self.assertRaises(UserError):
+            batch.action_apply()
+
+    def test_batch_names_the_people_who_are_asked(self):
+        order = self.create_order()
+        order.milestone_line_ids.approval_required = True
+        order.milestone_schedule_id.approver_ids = [(0, 0, {"partner_id": self.contact.id})]
+        batch = self.env["milestone.billing.batch"].create(
+            {"operation": "complete", "line_ids": [(6, 0, order.milestone_line_ids[0].ids)]}
+        )
+        self.assertIn("zoe@client.example", batch.preview)
+
+    def test_batch_hold_keeps_the_reason(self):
+        lines = self.create_order().milestone_line_ids
+        batch = self.env["milestone.billing.batch"].create(
+            {"operation": "hold", "line_ids": [(6, 0, lines.ids)], "reason": "Scope is open"}
+        )
+        batch.action_apply()
+        self.assertEqual(set(lines.mapped("hold_reason")), {"Scope is open"})
+
+
+@tagged("post_install", "-at_install")
+class TestOrderTab(MilestoneBillingCommon):
+    """The Milestones tab of a quotation."""
+
+    def create_shares(self, *percents, **values):
+        order = self.create_order(shares=(1, 1), confirm=False, **values)
+        order.milestone_line_ids.unlink()
+        order.milestone_line_ids = [
+            (0, 0, {"name": f"Stage {place}", "sequence": place, "percent": percent})
+            for place, percent in enumerate(percents)
+        ]
+        return order
+
+    def test_even_out_gives_the_rest_to_lines_without_a_percentage(self):
+        order = self.create_shares(40, 0, 0)
+        order.action_even_out_milestones()
+        self.assertEqual(order.milestone_line_ids.mapped("percent"), [40.0, 30.0, 30.0])
+        self.assertEqual(order.milestone_amount_difference, 0.0)
+
+    def test_even_out_takes_away_what_is_too_much(self):
+        order = self.create_shares(50, 40, 30)
+        order.action_even_out_milestones()
+        self.assertAlmostEqual(sum(order.milestone_line_ids.mapped("percent")), 100.0, places=6)
+        self.assertEqual(order.milestone_amount_difference, 0.0)
+        order.action_confirm()
+
+    def test_even_out_thirds_fits_to_the_last_cent(self):
+        order = self.create_shares(0, 0, 0, prices=(100.0, 0.01))
+        order.action_even_out_milestones()
+        order.action_confirm()
+        self.assertConserved(order)
+
+    def test_even_out_beside_a_fixed_amount(self):
+        order = self.create_shares(0, 0, 0)
+        order.milestone_line_ids[0].write({"amount_type": "fixed", "amount_fixed": 3333.33})
+        order.action_even_out_milestones()
+        self.assertEqual(order.milestone_amount_difference, 0.0)
+        order.action_confirm()
+
+    def test_even_out_is_refused_when_nothing_can_take_the_rest(self):
+        order = self.create_shares(50)
+        order.milestone_line_ids.write({"amount_type": "fixed", "amount_fixed": 10.0})
+        with self.assertRaisesRegex(UserError, "Add a milestone in percent"):
+            order.action_even_out_milestones()
+
+    def test_even_out_is_refused_on_a_confirmed_order(self):
+        order = self.create_order()
+        with self.assertRaisesRegex(UserError, "is confirmed"):
+            order.action_even_out_milestones()
+
+    def test_lines_are_typed_into_a_new_quotation(self):
+        form = Form(self.env["sale.order"])
+        form.partner_id = self.client_company
+        with form.order_line.new() as line:
+            line.product_id = self.service
+        with form.milestone_line_ids.new() as milestone:
+            milestone.name = "Half"
+            milestone.percent = 50
+        self.assertEqual(form.milestone_amount_planned, 5000.0)
+        self.assertEqual(form.milestone_amount_difference, -5000.0)
+        with form.milestone_line_ids.new() as milestone:
+            milestone.name = "Rest"
+            milestone.amount_type = "remainder"
+        self.assertEqual(form.milestone_amount_difference, 0.0)
+        order = form.save()
+        self.assertEqual(
+            order.milestone_line_ids.mapped("reference"), [f"{order.name}-M01", f"{order.name}-M02"]
+        )
+        self.assertEqual(order.milestone_line_ids.mapped("amount_untaxed"), [5000.0, 5000.0])
+
+    def test_default_templates_apply_and_fit(self):
+        templates = self.env["milestone.billing.template"].search([("company_id", "=", False)])
+        self.assertGreaterEqual(len(templates), 8)
+        for template in templates:
+            order = self.create_order(shares=(50, 50), confirm=False)
+            order.milestone_template_id = template
+            order.action_apply_milestone_template()
+            self.assertEqual(len(order.milestone_line_ids), len(template.line_ids))
+            self.assertEqual(order.milestone_amount_difference, 0.0, template.name)
+            self.assertTrue(
+                all(line.trigger_date for line in order.milestone_line_ids if line.trigger == "date")
+            )

@@ -1,0 +1,88 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+
+class MilestoneBillingBatch(models.TransientModel):
+    """One step for many milestones, after a look at what the clients will receive."""
+
+    _name = "milestone.billing.batch"
+    _description = "Milestones: One Step for Many"
+
+    operation = fields.Selection(
+        [("complete", "Complete"), ("hold", "Hold")], required=True, default="complete"
+    )
+    line_ids = fields.Many2many(
+        "milestone.billing.line",
+        string="Milestones",
+        required=True,
+        default=lambda self: self._default_line_ids(),
+    )
+    reason = fields.Char(help="Shown to the team on each milestone.")
+    preview = fields.Html(compute="_compute_preview", sanitize=False)
+    ready_count = fields.Integer(compute="_compute_preview")
+
+    def _default_line_ids(self):
+        if self.env.context.get("active_model") == "milestone.billing.line":
+            return self.env["milestone.billing.line"].browse(self.env.context.get("active_ids", []))
+        return self.env["milestone.billing.line"]
+
+    @api.depends("operation", "line_ids")
+    def _compute_preview(self):
+        for batch in self:
+            rows = [batch._prepare_preview_row(line) for line in batch.line_ids]
+            batch.ready_count = sum(not row["obstacle"] for row in rows)
+            batch.preview = self.env["ir.qweb"]._render(
+                "milestone_billing.batch_preview", {"rows": rows, "operation": batch.operation}
+            )
+
+    def _prepare_preview_row(self, line):
+        """Say what the step does to one milestone and what its client receives.
+
+        :rtype: dict
+        """
+        obstacle = self._get_obstacle(line)
+        return {
+            "line": line,
+            "obstacle": obstacle,
+            "outcome": "" if obstacle else self._get_outcome(line),
+            "recipients": self._get_recipients(line) if self.operation == "complete" else [],
+        }
+
+    def _get_obstacle(self, line):
+        if self.operation == "hold":
+            if line.is_on_hold:
+                return self.env._("It is on hold already.")
+            if line.state == "cancelled" or line.invoice_status in ("posted", "partial", "paid"):
+                return self.env._("It is billed or cancelled, there is nothing to hold.")
+            return False
+        return False if line.is_ready else line.blocked_reason or self.env._("It is billed already.")
+
+    def _get_outcome(self, line):
+        if self.operation == "hold":
+            return self.env._("Nothing completes or posts it until it is resumed.")
+        if line.approval_required:
+            return self.env._("A draft invoice is made and the client is asked to review the work.")
+        if line.company_id.milestone_invoice_posting == "auto":
+            return self.env._("The invoice is posted at once: no approval is asked.")
+        return self.env._("A draft invoice is made and waits for finance.")
+
+    def _get_recipients(self, line):
+        """Give the people who will be asked to decide about a milestone."""
+        if not line.approval_required or not line.is_ready:
+            return self.env["res.partner"]
+        return line.sudo().schedule_id.approver_ids.partner_id or line.partner_id
+
+    def action_apply(self):
+        """Do the step for all milestones that allow it.
+
+        :raise UserError: if none of them does.
+        """
+        self.ensure_one()
+        lines = self.line_ids.filtered(lambda line: not self._get_obstacle(line))
+        if not lines:
+            raise UserError(self.env._("None of the chosen milestones allows this step. See why below."))
+        if self.operation == "hold":
+            lines.action_hold(self.reason)
+        else:
+            lines.action_complete()
+        return {"type": "ir.actions.act_window_close"}
