@@ -12,8 +12,10 @@ PRIVATE_NODES_PARAMETER = "milestone_billing_crypto.private_nodes"
 ADDRESSES_PER_FILTER = 1000
 #: Calls in one batch: common limit of hosted nodes.
 CALLS_PER_BATCH = 100
-#: Seconds for one request to a node, connecting and reading.
-NODE_TIMEOUT = (5, 20)
+#: Seconds for connecting, and for each read, of a request to a node.
+NODE_TIMEOUT = 20
+#: Seconds for the whole answer of a node, however slowly it drips.
+NODE_ANSWER_SECONDS = 60
 #: Largest answer of a node in bytes: some 100,000 logs of 650 bytes.
 NODE_ANSWER_MAX = 64 * 1024 * 1024
 #: Wallets stop looking for money after this many unused addresses in a row.

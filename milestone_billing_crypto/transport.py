@@ -5,11 +5,13 @@ differently the second time cannot lead inside. No redirects, no proxy, no cooki
 """
 
 import socket
+import time
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
-from .const import NODE_ANSWER_MAX, NODE_TIMEOUT
+from .const import NODE_ANSWER_MAX, NODE_ANSWER_SECONDS, NODE_TIMEOUT
 from .tools.json_rpc import RpcError
 from .tools.url_guard import choose_ip, parse
 
@@ -66,7 +68,7 @@ def build_transport(url, allowed_origins=(), verify=True, timeout=NODE_TIMEOUT, 
                 stream=True,
             ) as response:
                 return _read(response, answer_max)
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise RpcError("transport", type(error).__name__) from None
 
     return post
@@ -80,9 +82,11 @@ def _read(response, answer_max):
         raise RpcError("too_large", "status 413")
     if response.status_code != 200:
         raise RpcError("http", f"status {response.status_code}")
-    parts, size = [], 0
-    for chunk in response.iter_content(_CHUNK):
+    parts, size, deadline = [], 0, time.monotonic() + NODE_ANSWER_SECONDS
+    while chunk := response.raw.read1(_CHUNK, decode_content=True):  # what is there, without waiting for more
         size += len(chunk)
+        if time.monotonic() > deadline:
+            raise RpcError("transport", "the answer takes too long")
         if size > answer_max:
             raise RpcError("too_large", f"the answer is larger than {answer_max} bytes")
         parts.append(chunk)
