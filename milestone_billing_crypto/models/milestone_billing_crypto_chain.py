@@ -1,4 +1,3 @@
-from datetime import timedelta
 from urllib.parse import urlsplit
 
 from odoo import api, fields, models
@@ -116,10 +115,9 @@ class MilestoneBillingCryptoChain(models.Model):
         return True
 
     def action_resume(self):
-        """Let a stopped network be read again, from the newest block its node and we agree on.
+        """Let a stopped network be read again, from the node's newest block on.
 
-        Where they agree on none, reading starts a confirmation depth below the node's head, and the daily
-        balance check finds what was missed.
+        What was missed in between is found by the daily balance check.
         """
         self.check_access("write")
         for chain in self.filtered(lambda chain: chain.watch_state == "stopped"):
@@ -135,7 +133,7 @@ class MilestoneBillingCryptoChain(models.Model):
         the one whose time comes first is tried.
         """
         self.ensure_one()
-        nodes = self.node_ids.filtered("active")
+        nodes = self.node_ids.filtered("active").sorted()
         now = fields.Datetime.now()
         ready = nodes.filtered(lambda node: not node.retry_after or node.retry_after <= now)
         return ready or nodes.sorted(lambda node: node.retry_after or now)[:1]
@@ -187,14 +185,12 @@ class MilestoneBillingCryptoChain(models.Model):
 
     def _restart(self):
         self.ensure_one()
-        head = quantity(self._call([Call("eth_blockNumber", [])])[0])
-        start = max(0, head - self.confirmations)
         self.write(
             {
                 "watch_state": "behind",
                 "last_error": False,
-                "cursor_block": start,
+                "cursor_block": 0,
                 "hashes": {},
-                "last_polled_on": fields.Datetime.now() - timedelta(minutes=1),
             }
         )
+        self._read_once()

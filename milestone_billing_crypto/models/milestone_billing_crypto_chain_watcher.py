@@ -9,7 +9,7 @@ from odoo.exceptions import UserError
 from odoo.tools import SQL
 from psycopg2 import OperationalError
 
-from ..const import ADDRESSES_PER_FILTER
+from ..const import ADDRESSES_PER_FILTER, CALLS_PER_BATCH
 from ..tools import finality, transfer_log
 from ..tools.address import normalize, to_topic
 from ..tools.json_rpc import Call, RpcError
@@ -20,9 +20,11 @@ _logger = logging.getLogger(__name__)
 
 #: Ranges read for one network in one run of the job, so that one backlog does not starve the others.
 _RANGES_PER_RUN = 50
-#: Addresses offered in the last minutes are looked up once more a few blocks back: a payer may be faster
-#: than the cycle that did not know the address yet.
-_FRESH_ADDRESS = timedelta(minutes=10)
+#: An address offered since the last cycle, or up to this long before it, is looked up a few blocks back too:
+#: a payer may be faster than the cycle that did not know the address yet. Longer than any cycle takes.
+_FRESH_ADDRESS = timedelta(minutes=5)
+#: Clocks of blocks and server may differ by this much.
+_CLOCK_SKEW = timedelta(minutes=1)
 
 
 class Snapshot(NamedTuple):
@@ -33,6 +35,7 @@ class Snapshot(NamedTuple):
     tokens: dict
     addresses: list
     fresh: list
+    fresh_blocks: int
 
 
 class Reading(NamedTuple):
@@ -139,22 +142,23 @@ class MilestoneBillingCryptoChain(models.Model):
         Address = self.env["milestone.billing.crypto.address"]
         domain = [("wallet_id.is_test", "=", self.is_test)]
         watched = Address.search_fetch([*domain, ("watch_until", ">=", now)], ["address", "assigned_on"])
-        fresh = watched.filtered(
-            lambda record: record.assigned_on and record.assigned_on > now - _FRESH_ADDRESS
-        )
+        since = min(now, self.last_polled_on or now) - _FRESH_ADDRESS
+        fresh = watched.filtered(lambda record: record.assigned_on and record.assigned_on > since)
+        age = now - min(fresh.mapped("assigned_on"), default=now) + _CLOCK_SKEW
         return Snapshot(
             self.cursor_block or 0,
             {int(number): known for number, known in (self.hashes or {}).items()},
             {normalize(token.contract): token.id for token in self.token_ids},
             watched.mapped("address"),
             fresh.mapped("address"),
+            int(age.total_seconds() * 1000 // self.block_time_ms) + 1,
         )
 
     # === ASKING === #
 
     def _ask_nodes(self, snapshot):
         """Return the first usable node's reading, or one of kind ``error`` with the last problem."""
-        failures, problem = [], self.env._("No node is configured.")
+        problem = self.env._("No node is configured.")
         for node in self._usable_nodes():
             try:
                 client = node._client()
@@ -162,11 +166,9 @@ class MilestoneBillingCryptoChain(models.Model):
                 return reading._replace(requests=client.requests, calls=client.calls, node_id=node.id)
             except (RpcError, RangeError, UrlError) as error:
                 problem = str(error)
-                failures.append((node, error))
+                node._note_failure(error)
             except UserError as error:
                 return Reading("stopped", 0, problem=str(error))
-        for node, error in failures:
-            node._note_failure(error)
         return Reading("error", 0, problem=problem)
 
     def _ask_node(self, node, client, snapshot):
@@ -188,16 +190,26 @@ class MilestoneBillingCryptoChain(models.Model):
         if isinstance(answers[2], dict):
             finalized = transfer_log.parse_header(answers[2]).number
         if not snapshot.cursor:
-            return self._first_reading(head, finalized)
+            return self._first_reading(client, head, finalized)
         known = answers[3] if newest is not None else None
         verdict = self._compare(client, snapshot, head.number, {newest: known} if newest is not None else {})
         if verdict.kind != "linked":
             return Reading(verdict.kind, head.number, finalized, verdict.fork, span=node.span)
         return self._read_range(node, client, snapshot, head.number, finalized)
 
-    def _first_reading(self, head, finalized):
-        start = max(1, head.number - self.scan_lag)
-        return Reading("first", head.number, finalized, last=start)
+    def _first_reading(self, client, head, finalized):
+        """Begin near the head, with the hashes below it, so that a reorganisation is noticed from the start."""
+        last = max(1, head.number - self.scan_lag)
+        first = max(0, last - finality.HASHES_KEPT + 1)
+        headers = []
+        for start in range(first, last + 1, CALLS_PER_BATCH):
+            numbers = range(start, min(start + CALLS_PER_BATCH, last + 1))
+            raw = client.batch_strict(
+                Call("eth_getBlockByNumber", [hex(number), False]) for number in numbers
+            )
+            headers += [transfer_log.parse_header(block) for block in raw]
+        known = transfer_log.check_headers(headers, first, last, None)
+        return Reading("first", head.number, finalized, first=first, last=last, headers=known)
 
     def _compare(self, client, snapshot, head, answered):
         """Say whether the node's chain continues ours; asks for all stored headers only when it does not."""
@@ -225,7 +237,7 @@ class MilestoneBillingCryptoChain(models.Model):
             if last < first:
                 return Reading("ok", head, finalized, first=first, last=snapshot.cursor, span=node.span)
             try:
-                headers, transfers, older = self._fetch(client, snapshot, first, last)
+                headers, transfers, older = self._fetch(client, snapshot, first, last, span)
             except RpcError as error:
                 if error.kind != "too_large" or span == 1:
                     raise
@@ -235,12 +247,13 @@ class MilestoneBillingCryptoChain(models.Model):
             span = finality.next_span(span, self.span_max) if was_full else span
             return Reading("ok", head, finalized, None, first, last, headers, transfers, older, span=span)
 
-    def _fetch(self, client, snapshot, first, last):
+    def _fetch(self, client, snapshot, first, last, span):
         """Fetch and check logs and headers of a range; one request up to a thousand addresses."""
         calls = self._log_calls(snapshot.tokens, snapshot.addresses, first, last)
-        back = min((number for number in snapshot.hashes if number <= snapshot.cursor), default=first)
-        if snapshot.fresh and back < first:
-            calls += self._log_calls(snapshot.tokens, snapshot.fresh, back, first - 1)
+        if snapshot.fresh:
+            back = max(min(snapshot.hashes, default=first), first - snapshot.fresh_blocks)
+            for start in range(back, first, span):
+                calls += self._log_calls(snapshot.tokens, snapshot.fresh, start, min(start + span, first) - 1)
         count = len(calls)
         calls += [Call("eth_getBlockByNumber", [hex(number), False]) for number in range(first, last + 1)]
         answers = client.batch_strict(calls)
@@ -311,7 +324,8 @@ class MilestoneBillingCryptoChain(models.Model):
         return getattr(self, f"_apply_{reading.kind}")(snapshot, reading, values)
 
     def _apply_first(self, snapshot, reading, values):
-        self.write({**values, "cursor_block": reading.last, "hashes": {}, "watch_state": "ok"})
+        hashes = {str(number): header.hash for number, header in reading.headers.items()}
+        self.write({**values, "cursor_block": reading.last, "hashes": hashes, "watch_state": "ok"})
         return False
 
     def _apply_lagging(self, snapshot, reading, values):

@@ -244,6 +244,7 @@ class MilestoneBillingCryptoWallet(models.Model):
         return self._derive_next()
 
     def _derive_next(self):
+        self.flush_recordset(["next_index"])
         self.env.cr.execute(
             "UPDATE milestone_billing_crypto_wallet SET next_index = COALESCE(next_index, 0) + 1 "
             "WHERE id = %s RETURNING next_index - 1",

@@ -1,1 +1,1 @@
-from . import test_receipts
+from . import test_access, test_receipts, test_wallet, test_watcher

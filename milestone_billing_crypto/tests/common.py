@@ -1,7 +1,6 @@
 from odoo import Command, fields
-from odoo.tests import tagged
-
 from odoo.addons.account.tests.common import AccountTestInvoicingCommon
+from odoo.tests import tagged
 
 from ..const import PRIVATE_NODES_PARAMETER, PROVIDER_CODE
 from .evm.node import CHAIN_ID, Anvil, FaultProxy, find_anvil
@@ -15,6 +14,8 @@ MILLION = 10**6
 @tagged("post_install", "-at_install")
 class CryptoCommon(AccountTestInvoicingCommon):
     """A company that takes three tokens on a real local node, read through a proxy that can be made to fail."""
+
+    index = 0
 
     @classmethod
     def setUpClass(cls):
@@ -36,24 +37,36 @@ class CryptoCommon(AccountTestInvoicingCommon):
 
     @classmethod
     def _create_setup(cls):
-        cls.env["ir.config_parameter"].set_param(PRIVATE_NODES_PARAMETER, f"{cls.proxy.origin},{cls.evm.origin}")
+        cls.env["ir.config_parameter"].set_param(
+            PRIVATE_NODES_PARAMETER, f"{cls.proxy.origin},{cls.evm.origin}"
+        )
         cls.company = cls.env.company
-        cls.env.user.group_ids += cls.env.ref("milestone_billing_crypto.milestone_billing_crypto_group_manager")
-        cls.chain = cls.env["milestone.billing.crypto.chain"].sudo().create(
-            {
-                "name": "Local",
-                "evm_id": CHAIN_ID,
-                "is_test": True,
-                "explorer_url": "https://explorer.example",
-                "block_time_ms": 1000,
-                "confirmations": 3,
-                "scan_lag": 0,
-                "node_ids": [Command.create({"url": cls.proxy.url})],
-            }
+        cls.env.user.group_ids += cls.env.ref(
+            "milestone_billing_crypto.milestone_billing_crypto_group_manager"
+        )
+        cls.chain = (
+            cls.env["milestone.billing.crypto.chain"]
+            .sudo()
+            .create(
+                {
+                    "name": "Local",
+                    "evm_id": CHAIN_ID,
+                    "is_test": True,
+                    "explorer_url": "https://explorer.example",
+                    "block_time_ms": 1000,
+                    "confirmations": 3,
+                    "scan_lag": 0,
+                    "node_ids": [Command.create({"url": cls.proxy.url})],
+                }
+            )
         )
         cls.node = cls.chain.node_ids
         usd = cls.env.ref("base.USD")
-        tokens = [("USDC", cls.usdc_contract, 6), ("DAI", cls.dai_contract, 18), ("USDT", cls.usdt_contract, 6)]
+        tokens = [
+            ("USDC", cls.usdc_contract, 6),
+            ("DAI", cls.dai_contract, 18),
+            ("USDT", cls.usdt_contract, 6),
+        ]
         cls.usdc, cls.dai, cls.usdt = cls.tokens = cls.env["milestone.billing.crypto.token"].create(
             [
                 {
@@ -69,10 +82,14 @@ class CryptoCommon(AccountTestInvoicingCommon):
         )
         cls.tokens.action_verify()
         cls.wallet = cls._create_wallet({"mode": "xpub", "xpub_key": XPUB})
-        cls.tolerance_account = cls.company_data["default_account_expense"].copy({"name": "Payment differences"})
+        cls.tolerance_account = cls.company_data["default_account_expense"].copy(
+            {"name": "Payment differences"}
+        )
         cls.provider = cls.env["payment.provider"].search(
             [("code", "=", PROVIDER_CODE), ("company_id", "=", cls.company.id)], limit=1
-        ) or cls.env.ref("milestone_billing_crypto.payment_provider_stablecoin").copy({"company_id": cls.company.id})
+        ) or cls.env.ref("milestone_billing_crypto.payment_provider_stablecoin").copy(
+            {"company_id": cls.company.id}
+        )
         cls.provider.write(
             {
                 "state": "test",
@@ -97,6 +114,10 @@ class CryptoCommon(AccountTestInvoicingCommon):
     def setUp(self):
         super().setUp()
         self.addCleanup(self.proxy.reset)
+        # The node keeps its blocks between tests, so each test has addresses of its own.
+        self.env.flush_all()
+        CryptoCommon.index += 100
+        self.wallet.next_index = CryptoCommon.index
         self.evm.mine()
         self.chain._watch()  # the first cycle only notes where to begin
 
@@ -111,7 +132,9 @@ class CryptoCommon(AccountTestInvoicingCommon):
                 "invoice_date": date or fields.Date.today(),
                 "currency_id": (currency or self.env.ref("base.USD")).id,
                 "invoice_line_ids": [
-                    Command.create({"name": "Milestone 2 of 4: Build complete", "price_unit": amount, "tax_ids": False})
+                    Command.create(
+                        {"name": "Milestone 2 of 4: Build complete", "price_unit": amount, "tax_ids": False}
+                    )
                 ],
             }
         )
@@ -138,7 +161,9 @@ class CryptoCommon(AccountTestInvoicingCommon):
     def create_payment(self, amount=1500.0, token=None, **invoice_values):
         """Return a payment whose payer has chosen a token."""
         transaction = self.create_transaction(self.create_invoice(amount, **invoice_values))
-        payment = self.env["milestone.billing.crypto.payment"].sudo()._ensure_for(transaction)  # as the cron and the page
+        payment = (
+            self.env["milestone.billing.crypto.payment"].sudo()._ensure_for(transaction)
+        )  # as the cron and the page
         payment._choose(token or self.usdc)
         return payment
 

@@ -41,7 +41,9 @@ class TestReceipts(CryptoCommon):
         payment = self.create_payment(1500)
         self.pay_and_settle(payment, 600 * MILLION)
         invoice = self.invoice_of(payment)
-        self.assertEqual((payment.state, invoice.payment_state, invoice.amount_residual), ("partial", "partial", 900))
+        self.assertEqual(
+            (payment.state, invoice.payment_state, invoice.amount_residual), ("partial", "partial", 900)
+        )
         self.assertEqual(payment.quote_id._missing_units(), 900 * MILLION)
         self.assertEqual(payment.transaction_id.state, "pending")
         self.pay_and_settle(payment, 900 * MILLION)
@@ -96,7 +98,9 @@ class TestReceipts(CryptoCommon):
         self.usdt_contract.send("set", 2, False)
         self.addCleanup(self.usdt_contract.send, "set", 0, False)
         self.pay_and_settle(payment, 1000 * MILLION, contract=self.usdt_contract)
-        self.assertEqual(payment.transfer_ids.mapped("value"), [str(998 * MILLION)], "what arrived, not what was sent")
+        self.assertEqual(
+            payment.transfer_ids.mapped("value"), [str(998 * MILLION)], "what arrived, not what was sent"
+        )
         self.assertEqual(self.invoice_of(payment).amount_residual, 2)
 
     def test_late_payment_is_accepted_at_the_rate_of_receipt(self):
@@ -138,7 +142,9 @@ class TestReceipts(CryptoCommon):
         euro.active = True
         rates = self.env["res.currency.rate"]
         rates.search([("currency_id", "=", euro.id)]).unlink()
-        rate = rates.create({"currency_id": euro.id, "name": "2024-01-01", "rate": 0.9, "company_id": self.company.id})
+        rate = rates.create(
+            {"currency_id": euro.id, "name": "2024-01-01", "rate": 0.9, "company_id": self.company.id}
+        )
         self.provider.crypto_rate_age_days = 10000
         payment = self.create_payment(1000, currency=euro)
         self.assertEqual(payment.quote_id.base_units, "1111111112", "rounded up to what can be typed")
@@ -153,10 +159,14 @@ class TestReceipts(CryptoCommon):
     def test_company_in_the_invoices_currency_keeps_the_wallet_in_its_peg(self):
         company = self.setup_other_company(currency_id=self.env.ref("base.EUR").id)["company"]
         usd = self.env.ref("base.USD")
-        self.env["res.currency.rate"].create({"currency_id": usd.id, "name": "2024-01-01", "rate": 1.25, "company_id": company.id})
+        self.env["res.currency.rate"].create(
+            {"currency_id": usd.id, "name": "2024-01-01", "rate": 1.25, "company_id": company.id}
+        )
         journal = self.usdc.with_company(company)._get_wallet_journal(company)
         self.assertEqual(journal.currency_id, usd)
-        self.assertEqual(journal.inbound_payment_method_line_ids.payment_account_id, journal.default_account_id)
+        self.assertEqual(
+            journal.inbound_payment_method_line_ids.payment_account_id, journal.default_account_id
+        )
 
     def test_booking_twice_books_once(self):
         payment = self.create_payment(1500)

@@ -53,7 +53,9 @@ class Evm:
     def rpc(self, method, *params):
         """Call the node and return the result."""
         self._id += 1
-        body = json.dumps({"jsonrpc": "2.0", "id": self._id, "method": method, "params": list(params)}).encode()
+        body = json.dumps(
+            {"jsonrpc": "2.0", "id": self._id, "method": method, "params": list(params)}
+        ).encode()
         request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as response:
             answer = json.load(response)
@@ -123,12 +125,20 @@ class Contract:
 
     def send(self, method, *args, sender=0, mine=True, **more):
         """Send a call of one of the node's accounts and return the transaction's hash."""
-        tx = {"from": self.evm.accounts()[sender], "to": self.address, "data": self.data(method, *args), **more}
+        tx = {
+            "from": self.evm.accounts()[sender],
+            "to": self.address,
+            "data": self.data(method, *args),
+            **more,
+        }
         return self.evm.send(tx, mine)
 
     def balance_of(self, address):
         """Return a balance in base units."""
-        return int(self.evm.rpc("eth_call", {"to": self.address, "data": self.data("balanceOf", address)}, "latest"), 16)
+        return int(
+            self.evm.rpc("eth_call", {"to": self.address, "data": self.data("balanceOf", address)}, "latest"),
+            16,
+        )
 
 
 def word(value):
@@ -148,7 +158,9 @@ class Anvil(Evm):
         args = ["--host", "127.0.0.1", "--port", str(self.port), "--chain-id", str(chain_id), "--silent"]
         args += ["--block-time", str(block_time)] if block_time else ["--no-mining"]
         self.process = subprocess.Popen(
-            [binary, *args, "--slots-in-an-epoch", "4", *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [binary, *args, "--slots-in-an-epoch", "4", *more],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         self._wait()
 

@@ -1,0 +1,171 @@
+from odoo import Command
+from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.tests import new_test_user, tagged
+
+from ..const import PRIVATE_NODES_PARAMETER
+from .common import CryptoCommon
+
+MODELS = ("chain", "node", "token", "wallet", "address", "payment", "quote", "transfer")
+
+
+@tagged("post_install", "-at_install")
+class TestAccess(CryptoCommon):
+    """Closed by default: who may see and do what, and what nobody may."""
+
+    def model(self, name, user):
+        """Return a model as a user."""
+        return self.env[f"milestone.billing.crypto.{name}"].with_user(user)
+
+    def test_matrix_of_groups_and_models(self):
+        prefix = "milestone_billing_crypto.milestone_billing_crypto_group_"
+        users = {
+            "public": self.env.ref("base.public_user"),
+            "portal": new_test_user(self.env, "crypto_portal", groups="base.group_portal"),
+            "employee": new_test_user(self.env, "crypto_employee", groups="base.group_user"),
+            "user": new_test_user(self.env, "crypto_user", groups=prefix + "user"),
+            "manager": new_test_user(self.env, "crypto_manager", groups=prefix + "manager"),
+        }
+        for who, user in users.items():
+            for name in MODELS:
+                model = self.model(name, user)
+                may_read = who == "manager" or (who == "user" and name != "node")
+                may_write = who == "manager" and name not in ("address", "quote")
+                may_create = who == "manager" and name in ("chain", "node", "token", "wallet")
+                with self.subTest(f"{who} {name}"):
+                    self.assertEqual(model.has_access("read"), may_read)
+                    self.assertEqual(model.has_access("write"), may_write)
+                    self.assertEqual(model.has_access("create"), may_create)
+
+    def test_receipts_and_addresses_cannot_be_forged_even_by_a_manager(self):
+        payment = self.create_payment(100)
+        self.pay_and_settle(payment)
+        transfer = payment.transfer_ids
+        for context in (
+            {},
+            {"milestone_billing_crypto_library": True},
+            {"milestone_billing_crypto_library": "x"},
+        ):
+            for record, values in (
+                (transfer, {"value": "999"}),
+                (transfer, {"state": "final"}),
+                (payment.address_id, {"address": "0x" + "1" * 40}),
+            ):
+                with self.assertRaises(AccessError):
+                    record.sudo().with_context(**context).write(values)
+                with self.assertRaises(AccessError):
+                    record.sudo().with_context(**context).create(record.copy_data()[0])
+                with self.assertRaises(AccessError):
+                    record.sudo().with_context(**context).unlink()
+
+    def test_user_cannot_accept_and_other_company_sees_nothing(self):
+        self.provider.crypto_late_policy = "hold"
+        payment = self.create_payment(100)
+        payment.quote_id.expires_on = "2020-01-01"
+        self.pay_and_settle(payment)
+        user = new_test_user(
+            self.env, "crypto_user2", groups="milestone_billing_crypto.milestone_billing_crypto_group_user"
+        )
+        for action in ("action_accept", "action_ignore"):
+            with self.assertRaises(AccessError):
+                getattr(payment.transfer_ids.with_user(user), action)()
+        with self.assertRaises(AccessError):
+            payment.with_user(user).read(["access_token"])
+        other = self.env["res.company"].create({"name": "Other"})
+        user.write({"company_ids": [Command.set(other.ids)], "company_id": other.id})
+        for name in ("wallet", "address", "payment", "quote", "transfer"):
+            self.assertFalse(self.model(name, user).search([]), name)
+
+    def test_key_of_a_node_is_for_managers_only(self):
+        user = new_test_user(self.env, "crypto_sys", groups="base.group_system")
+        with self.assertRaises(AccessError):
+            self.node.with_user(user).read(["url"])
+        self.assertNotIn("SecretProviderKey", self.node.display_name)
+
+    def test_nodes_inside_the_network_are_refused(self):
+        self.env["ir.config_parameter"].set_param(PRIVATE_NODES_PARAMETER, "")
+        for url in (
+            "http://127.0.0.1:8545/",
+            "https://127.0.0.1/",
+            "https://localhost/",
+            "https://[::1]/",
+            "https://10.0.0.1/",
+            "https://169.254.169.254/latest/meta-data",
+            "file:///etc/passwd",
+            "https://u:p@127.0.0.1/",
+            "https://0/",
+            "https://2130706433/",
+            "https://[::ffff:127.0.0.1]/",
+        ):
+            with self.subTest(url), self.assertRaises(ValidationError):
+                self.node.copy({"url": url, "chain_id": self.chain.id})
+
+    def test_node_whose_name_moved_inside_is_not_called_any_more(self):
+        self.env["ir.config_parameter"].set_param(PRIVATE_NODES_PARAMETER, "")
+        self.proxy.requests.clear()
+        self.watch(1)
+        self.assertFalse(self.proxy.requests)
+        self.assertEqual(self.chain.watch_state, "error")
+
+    def test_test_and_live_are_never_mixed(self):
+        live = self._create_wallet({"mode": "fixed", "fixed_address": "0x" + "7" * 40, "is_test": False})
+        with self.assertRaises(ValidationError):
+            self.provider.crypto_wallet_id = live
+        with self.assertRaises(ValidationError):
+            self.provider.crypto_token_ids += self.env.ref(
+                "milestone_billing_crypto.milestone_billing_crypto_token_base_usdc"
+            )
+        with self.assertRaises(ValidationError):
+            self.provider.state = "enabled"
+        payment = self.create_payment(100)
+        payment.transaction_id.sudo().is_live = True
+        self.pay_and_settle(payment)
+        self.assertEqual(payment.transfer_ids.match_kind, "wrong_mode")
+        with self.assertRaises(UserError):
+            payment.transfer_ids.action_accept()
+
+    def test_token_that_lies_about_itself_is_not_offered(self):
+        bad = self.usdc.copy(
+            {"contract": self.dai_contract.address, "chain_id": self.chain.copy({"evm_id": 31338}).id}
+        )
+        with self.assertRaises(UserError):
+            bad.action_verify()
+        bad = self.env["milestone.billing.crypto.token"].create(
+            {
+                "symbol": "USDC",
+                "name": "x",
+                "chain_id": self.chain.id,
+                "contract": "0x" + "9" * 40,
+                "peg_currency_id": self.env.ref("base.USD").id,
+            }
+        )
+        with self.assertRaisesRegex(UserError, "No token lives"):
+            bad.action_verify()
+        with self.assertRaises(ValidationError):
+            self.provider.crypto_token_ids += bad
+
+    def test_depegged_or_unknown_price_stops_new_quotes(self):
+        feed = self.evm.deploy("Feed")
+        self.usdc.feed_contract = feed.address
+        payment = self.create_payment(100, token=self.dai)
+        self.assertNotIn(self.usdc, payment._offered_tokens())
+        now = int(self.evm.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        feed.send("set", 99_950_000, now)
+        self.usdc.sudo()._read_price()
+        self.assertEqual(self.usdc.price_ppm, 999_500)
+        self.assertIn(self.usdc, payment._offered_tokens())
+        feed.send("set", 95_000_000, now)
+        self.usdc.sudo()._read_price()
+        self.assertNotIn(self.usdc, payment._offered_tokens())
+        with self.assertRaises(UserError):
+            payment._choose(self.usdc)
+
+    def test_provider_is_not_offered_where_it_cannot_quote(self):
+        peso = self.env.ref("base.MXN")
+        peso.active = True
+        self.env["res.currency.rate"].search([("currency_id", "=", peso.id)]).unlink()
+        Provider = self.env["payment.provider"].sudo()
+        for currency, expected in ((self.env.ref("base.USD"), True), (peso, False)):
+            found = Provider._get_compatible_providers(
+                self.company.id, self.partner_a.id, 100, currency_id=currency.id
+            )
+            self.assertEqual(self.provider in found, expected)
