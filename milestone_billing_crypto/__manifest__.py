@@ -29,6 +29,12 @@
         "views/payment_provider_views.xml",
         "views/milestone_billing_crypto_menus.xml",
     ],
+    "assets": {
+        "web.assets_frontend": [
+            "milestone_billing_crypto/static/src/interactions/stablecoin_checkout.js",
+            "milestone_billing_crypto/static/src/scss/stablecoin_checkout.scss",
+        ],
+    },
     "post_init_hook": "post_init_hook",
     "uninstall_hook": "uninstall_hook",
 }

@@ -1,9 +1,11 @@
 from . import (
+    account_move,
     milestone_billing_crypto_address,
     milestone_billing_crypto_chain,
     milestone_billing_crypto_chain_watcher,
     milestone_billing_crypto_node,
     milestone_billing_crypto_payment,
+    milestone_billing_crypto_payment_page,
     milestone_billing_crypto_quote,
     milestone_billing_crypto_token,
     milestone_billing_crypto_transfer,

@@ -95,12 +95,12 @@ class MilestoneBillingCryptoChain(models.Model):
         for _number in range(_RANGES_PER_RUN):
             again = self._read_once()
             if commit:
-                self.env.cr.commit()
+                self.env["ir.cron"]._commit_progress()
             if not again:
                 break
         self._finalize_once()
         if commit:
-            self.env.cr.commit()
+            self.env["ir.cron"]._commit_progress()
         self.env["milestone.billing.crypto.transfer"]._settle(commit)
 
     def _read_once(self):

@@ -222,3 +222,31 @@ class MilestoneBillingCryptoTransfer(models.Model):
         undone = self.filtered(lambda transfer: transfer.booking_state == "reversed")
         undone._update({"booking_state": "none", "transaction_id": False})
         self.payment_id._refresh_state()
+
+    def _prepare_line(self):
+        """Return what the payer sees of a receipt."""
+        self.ensure_one()
+        depth = min(self.confirmations, self.confirmations_wanted)
+        if self.state == "orphaned":
+            label, style = self.env._("Dropped by the network"), "danger"
+        elif self.booking_state == "held":
+            label, style = self.env._("Being looked at"), "warning"
+        elif self.state == "final":
+            label, style = self.env._("Confirmed"), "success"
+        else:
+            wanted = self.confirmations_wanted
+            label, style = (
+                self.env._("%(count)s of %(wanted)s confirmations", count=depth, wanted=wanted),
+                "info",
+            )
+            if depth >= wanted:
+                label = self.env._("Waiting for the final block")
+        return {
+            "amount": self.amount_text,
+            "network": self.chain_id.name,
+            "label": label,
+            "style": style,
+            "link": self.explorer_link,
+            "hash": self.tx_hash,
+            "on": self.block_time,
+        }

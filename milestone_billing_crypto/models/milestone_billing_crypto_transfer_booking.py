@@ -109,7 +109,7 @@ class MilestoneBillingCryptoTransfer(models.Model):
             for transfer in self.search(domain, order="block_number, log_index"):
                 transfer._attempt(method)
                 if commit:
-                    self.env.cr.commit()
+                    self.env["ir.cron"]._commit_progress()
 
     def _attempt(self, method):
         self.ensure_one()

@@ -1,0 +1,168 @@
+"""What the payer's page shows: values only, the template does the rest."""
+
+import hashlib
+from datetime import UTC
+
+from markupsafe import Markup
+
+from odoo import api, fields, models
+
+from ..const import PROVIDER_CODE
+from ..tools import qr_code, units
+
+
+class MilestoneBillingCryptoPayment(models.Model):
+    _inherit = "milestone.billing.crypto.payment"
+
+    @api.model
+    def _find_open(self, invoice):
+        """Return the payment of an invoice that a payer can go on with."""
+        payments = self.search([("transaction_id.invoice_ids", "in", invoice.ids), ("state", "!=", "paid")])
+        return payments.filtered(lambda payment: payment.transaction_id.state in ("draft", "pending"))[:1]
+
+    @api.model
+    def _find_provider(self, invoice):
+        """Return the provider that takes stablecoins for an invoice, if there is one."""
+        providers = (
+            self.env["payment.provider"]
+            .sudo()
+            ._get_compatible_providers(
+                invoice.company_id.id,
+                invoice.partner_id.id,
+                invoice.amount_residual,
+                currency_id=invoice.currency_id.id,
+            )
+        )
+        return providers.filtered(lambda provider: provider.code == PROVIDER_CODE)[:1]
+
+    def _page_version(self):
+        """Return a text that changes whenever the page would."""
+        self.ensure_one()
+        facts = [
+            self.state,
+            self.exception_state,
+            self.quote_id.id,
+            self._is_expired(),
+            self.transaction_id.state,
+        ]
+        for transfer in self._shown_transfers():
+            depth = min(transfer.confirmations, transfer.confirmations_wanted)
+            facts += [transfer.id, transfer.state, transfer.booking_state, depth]
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+    def _is_expired(self):
+        return bool(self.quote_id) and self.quote_id.expires_on < fields.Datetime.now()
+
+    def _shown_transfers(self):
+        return self.transfer_ids.filtered(lambda transfer: transfer.direction == "in").sorted("id")
+
+    def _prepare_page(self, wants_change=False):
+        """Return the values of the checkout template."""
+        self.ensure_one()
+        transaction = self.transaction_id.sudo()
+        quote = (
+            self.quote_id
+            if transaction.state in ("pending", "done")
+            else self.env["milestone.billing.crypto.quote"]
+        )
+        is_choosing = self.state != "paid" and (wants_change or not quote)
+        is_asking = bool(quote) and self.state != "paid" and not is_choosing and quote._missing_units() > 0
+        return {
+            "payment": self,
+            "quote": quote,
+            "company": self.company_id.sudo(),
+            "res_company": self.company_id.sudo(),
+            "title": ", ".join(transaction.invoice_ids.mapped("name")) or transaction.reference,
+            "landing_route": transaction.landing_route or "/my",
+            "url": self._checkout_url(),
+            "version": self._page_version(),
+            "is_expired": self._is_expired(),
+            "is_choosing": is_choosing,
+            "networks": self._prepare_networks() if is_choosing else [],
+            "ask": self._prepare_ask(quote) if is_asking else False,
+            "status": self._prepare_status(),
+            "transfers": [transfer._prepare_line() for transfer in self._shown_transfers()],
+            "can_withdraw": not self._shown_transfers() and transaction.state == "pending",
+        }
+
+    def _prepare_networks(self):
+        """Return the offered tokens by network, with the amount each would ask today."""
+        networks = []
+        for chain, tokens in self._offered_tokens().grouped("chain_id").items():
+            choices = [self._prepare_choice(token) for token in tokens]
+            networks.append({"name": chain.name, "gas": chain.native_symbol, "tokens": choices})
+        return networks
+
+    def _prepare_choice(self, token):
+        digits = self.currency_id.decimal_places
+        rate = self.provider_id.sudo()._get_token_rate(
+            token, self.currency_id, fields.Date.context_today(self)
+        )
+        amount = units.from_minor_units(self._open_minor(), digits)
+        asked = units.base_units_up(
+            amount, rate["rate"], token.decimals, units.display_decimals(token.decimals)
+        )
+        return {
+            "id": token.id,
+            "symbol": token.symbol,
+            "name": token.name,
+            "amount": token._to_text(asked),
+            "is_current": token == self.quote_id.token_id,
+        }
+
+    def _prepare_ask(self, quote):
+        """Return address, amount and codes of what is still to be sent."""
+        request = quote._payment_request()
+        address, token = quote.address_id, quote.token_id
+        return {
+            "amount": request["amount"],
+            "symbol": token.symbol,
+            "network": quote.chain_id.name,
+            "gas": quote.chain_id.native_symbol,
+            "chain_hex": hex(quote.chain_id.evm_id),
+            "contract": token.contract,
+            "address": address.checksum,
+            "fingerprint": address.fingerprint,
+            "uri": request["uri"],
+            "data": request["data"],
+            "is_rest": quote._received_units() > 0,
+            "is_shared": address.wallet_id.mode == "fixed",
+            "expires_iso": quote.expires_on.replace(tzinfo=UTC).isoformat(),
+            "expires_on": quote.expires_on,
+            "rate_source": quote.rate_source,
+            "address_svg": Markup(qr_code.svg(address.checksum, self.env._("Address"))),  # noqa: S704 - own SVG
+            "uri_svg": Markup(qr_code.svg(request["uri"], self.env._("Payment request"))),  # noqa: S704 - own SVG
+        }
+
+    def _prepare_status(self):
+        """Return colour and sentences of the page's state line."""
+        open_text = self.currency_id.format(self.amount_open)
+        texts = {
+            "new": ("info", self.env._("Choose a token and network"), ""),
+            "waiting": ("info", self.env._("Waiting for your payment"), ""),
+            "seen": (
+                "warning",
+                self.env._("Your payment has been seen"),
+                self.env._("It counts as soon as the network has confirmed it. You may close this page."),
+            ),
+            "partial": (
+                "warning",
+                self.env._("%(amount)s is still to pay", amount=open_text),
+                self.env._("What has arrived is booked. Send the rest to the same address."),
+            ),
+            "paid": ("success", self.env._("Paid. Thank you!"), ""),
+        }
+        style, heading, text = texts[self.state]
+        if self.exception_state == "held":
+            style, heading = "warning", self.env._("Your payment has arrived and is being looked at")
+            text = self.env._(
+                "It differs from what was asked, so a person checks it. You need not do anything."
+            )
+        elif self.exception_state == "reversed":
+            style, heading = "danger", self.env._("The network has dropped your payment")
+            text = self.env._(
+                "Please look into your wallet: the coins are back there, or will be sent again."
+            )
+        elif self.exception_state == "over":
+            text = self.env._("You paid more than was due. The rest is kept as your credit.")
+        return {"style": style, "heading": heading, "text": text}

@@ -1,0 +1,143 @@
+import re
+from urllib.parse import urlsplit
+
+from odoo.tests import HttpCase, tagged
+
+from ..tools import eip681
+from .common import MILLION, CryptoCommon
+
+
+@tagged("post_install", "-at_install")
+class TestCheckout(CryptoCommon, HttpCase):
+    """The payer's page, as a browser without JavaScript sees it."""
+
+    def setUp(self):
+        super().setUp()
+        self.invoice = self.create_invoice(1500)
+        self.authenticate(None, None)
+
+    def open(self, path, data=None):
+        """Fetch a page; with data a form is posted with its session's CSRF token."""
+        if data is not None:
+            data = {"csrf_token": self.csrf_token, **data}
+        response = self.url_open(path, data=data)
+        found = re.search(r'name="csrf_token" value="([^"]+)"', response.text)
+        self.csrf_token = found.group(1) if found else None
+        return response
+
+    def begin(self):
+        """Go from the invoice to the page and choose USDC; returns the payment."""
+        page = self.open(self.invoice.get_portal_url())
+        self.assertIn("Pay in stablecoins", page.text)
+        page = self.open(
+            f"/my/invoices/{self.invoice.id}/stablecoin", {"access_token": self.invoice._portal_ensure_token()}
+        )
+        self.assertIn("1,500.00", page.text)
+        payment = self.env["milestone.billing.crypto.payment"].sudo().search(
+            [("transaction_id.invoice_ids", "in", self.invoice.ids)]
+        )
+        self.assertEqual(urlsplit(page.url).path, payment._checkout_url())
+        return payment
+
+    def test_whole_way_without_javascript(self):
+        payment = self.begin()
+        self.assertEqual(payment.state, "new")
+        self.assertFalse(payment.address_id, "looking takes no address")
+        page = self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
+        self.assertEqual(payment.state, "waiting")
+        self.assertIn(payment.address_id.checksum, page.text)
+        self.assertIn(payment.address_id.fingerprint, page.text)
+        self.assertIn("1500.00", page.text)
+        self.assertEqual(page.text.count("<svg"), 2)
+        uri = re.search(r'href="(ethereum:[^"]+)"', page.text).group(1).replace("&amp;", "&")
+        request = eip681.parse(uri)
+        self.assertEqual((request.to, request.base_units), (payment.address_id.address, 1500 * MILLION))
+        self.assertIn('http-equiv="refresh"', page.text)
+        self.pay(payment, 600 * MILLION)
+        self.watch()
+        self.assertIn("1 of 3 confirmations", self.open(payment._checkout_url()).text)
+        self.watch(3)
+        page = self.open(payment._checkout_url())
+        self.assertIn("900.00", page.text)
+        self.assertIn("still to pay", page.text)
+        self.pay_and_settle(payment, 900 * MILLION)
+        self.assert_paid(payment)
+        page = self.open(payment._checkout_url())
+        self.assertIn("Paid. Thank you!", page.text)
+        self.assertNotIn("<svg", page.text)
+
+    def test_status_changes_with_the_page_and_only_then(self):
+        payment = self.begin()
+        self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
+        status = payment._checkout_url() + "/status"
+        first = self.url_open(status).json()
+        self.assertEqual(set(first), {"version"})
+        self.watch(1)
+        self.assertEqual(self.url_open(status).json(), first)
+        self.proxy.requests.clear()
+        self.pay(payment)
+        self.assertEqual(self.url_open(status).json(), first)
+        self.assertFalse(self.proxy.requests, "the visitor's request talks to no node")
+        self.watch()
+        self.assertNotEqual(self.url_open(status).json(), first)
+
+    def test_headers_keep_the_page_private(self):
+        payment = self.begin()
+        response = self.url_open(payment._checkout_url())
+        self.assertEqual(response.headers["Referrer-Policy"], "no-referrer")
+        self.assertEqual(response.headers["Cache-Control"], "no-store")
+        self.assertNotIn("SecretProviderKey", response.text)
+
+    def test_wrong_token_and_wrong_method_get_nothing(self):
+        payment = self.begin()
+        good = payment._checkout_url()
+        for path in (good[:-1], good + "x", "/payment/stablecoin/x", "/payment/stablecoin/" + "A" * 32):
+            self.assertEqual(self.url_open(path).status_code, 404, path)
+            self.assertEqual(self.url_open(path + "/status").status_code, 404, path)
+        self.assertIn(self.url_open(good + "/choose").status_code, (404, 405))
+        response = self.url_open(good + "/choose", data={"token_id": str(self.usdc.id)})
+        self.assertEqual(response.status_code, 400, "no CSRF token")
+        self.assertEqual(payment.state, "new")
+
+    def test_token_that_is_not_offered_is_refused_with_a_sentence(self):
+        payment = self.begin()
+        for token_id in (str(self.usdt.id), "0", "x", ""):
+            page = self.open(payment._checkout_url() + "/choose", {"token_id": token_id})
+            self.assertIn("This token is not offered", page.text)
+        self.assertEqual(payment.state, "new")
+
+    def test_invoice_of_somebody_else_is_not_opened(self):
+        self.open("/my")
+        self.csrf_token = re.search(r'csrf_token: "([^"]+)"', self.url_open("/web/login").text).group(1)
+        self.open(f"/my/invoices/{self.invoice.id}/stablecoin", {"access_token": "x"})
+        self.assertFalse(self.invoice.transaction_ids)
+
+    def test_payer_goes_back_to_pay_in_another_way(self):
+        payment = self.begin()
+        self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
+        self.open(payment._checkout_url() + "/withdraw", {})
+        self.assertEqual(payment.transaction_id.state, "cancel")
+        self.assertTrue(self.invoice._has_to_be_paid())
+
+    def test_expired_price_is_renewed(self):
+        payment = self.begin()
+        self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
+        address = payment.address_id
+        payment.quote_id.expires_on = "2020-01-01"
+        page = self.open(payment._checkout_url())
+        self.assertIn("The locked price has expired", page.text)
+        self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
+        self.assertEqual((len(payment.quote_ids), payment.address_id), (2, address))
+
+    def test_fingerprint_is_on_the_printed_invoice(self):
+        payment = self.begin()
+        self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
+        html = self.env["ir.actions.report"]._render_qweb_html("account.report_invoice", self.invoice.ids)[0].decode()
+        self.assertIn(payment.address_id.fingerprint, html)
+        self.assertIn(payment.address_id.checksum, html)
+
+    def test_payment_form_of_core_leads_to_the_page(self):
+        transaction = self.create_transaction(self.create_invoice(10)).sudo()
+        values = transaction._get_processing_values()
+        payment = self.env["milestone.billing.crypto.payment"].sudo().search([("transaction_id", "=", transaction.id)])
+        self.assertIn(f'action="{payment._checkout_url()}"', values["redirect_form_html"])
