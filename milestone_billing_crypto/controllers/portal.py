@@ -1,8 +1,7 @@
 from odoo import Command
+from odoo.addons.account_payment.controllers.payment import PaymentPortal
 from odoo.exceptions import AccessError, MissingError
 from odoo.http import request, route
-
-from odoo.addons.account_payment.controllers.payment import PaymentPortal
 
 from ..const import PROVIDER_CODE
 

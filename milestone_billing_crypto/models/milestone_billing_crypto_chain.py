@@ -46,7 +46,7 @@ class MilestoneBillingCryptoChain(models.Model):
     cursor_block = fields.Integer(string="Read up to Block", readonly=True, copy=False)
     hashes = fields.Json(readonly=True, copy=False)
     head_block = fields.Integer(string="Newest Block", readonly=True, copy=False)
-    finalized_block = fields.Integer(string="Finalized Block", readonly=True, copy=False)
+    finalized_block = fields.Integer(readonly=True, copy=False)
     watch_state = fields.Selection(
         [
             ("idle", "Not watched"),

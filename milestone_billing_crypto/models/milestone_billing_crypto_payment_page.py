@@ -4,7 +4,6 @@ import hashlib
 from datetime import UTC
 
 from markupsafe import Markup
-
 from odoo import api, fields, models
 
 from ..const import PROVIDER_CODE
@@ -80,7 +79,7 @@ class MilestoneBillingCryptoPayment(models.Model):
             "is_choosing": is_choosing,
             "networks": self._prepare_networks() if is_choosing else [],
             "ask": self._prepare_ask(quote) if is_asking else False,
-            "status": self._prepare_status(),
+            "status": self._prepare_status("new" if is_choosing and self.state == "waiting" else self.state),
             "transfers": [transfer._prepare_line() for transfer in self._shown_transfers()],
             "can_withdraw": not self._shown_transfers() and transaction.state == "pending",
         }
@@ -130,11 +129,11 @@ class MilestoneBillingCryptoPayment(models.Model):
             "expires_iso": quote.expires_on.replace(tzinfo=UTC).isoformat(),
             "expires_on": quote.expires_on,
             "rate_source": quote.rate_source,
-            "address_svg": Markup(qr_code.svg(address.checksum, self.env._("Address"))),  # noqa: S704 - own SVG
-            "uri_svg": Markup(qr_code.svg(request["uri"], self.env._("Payment request"))),  # noqa: S704 - own SVG
+            "address_svg": Markup(qr_code.svg(address.checksum, self.env._("Address"))),
+            "uri_svg": Markup(qr_code.svg(request["uri"], self.env._("Payment request"))),
         }
 
-    def _prepare_status(self):
+    def _prepare_status(self, state):
         """Return colour and sentences of the page's state line."""
         open_text = self.currency_id.format(self.amount_open)
         texts = {
@@ -152,7 +151,7 @@ class MilestoneBillingCryptoPayment(models.Model):
             ),
             "paid": ("success", self.env._("Paid. Thank you!"), ""),
         }
-        style, heading, text = texts[self.state]
+        style, heading, text = texts[state]
         if self.exception_state == "held":
             style, heading = "warning", self.env._("Your payment has arrived and is being looked at")
             text = self.env._(

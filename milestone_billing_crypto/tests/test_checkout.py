@@ -30,11 +30,14 @@ class TestCheckout(CryptoCommon, HttpCase):
         page = self.open(self.invoice.get_portal_url())
         self.assertIn("Pay in stablecoins", page.text)
         page = self.open(
-            f"/my/invoices/{self.invoice.id}/stablecoin", {"access_token": self.invoice._portal_ensure_token()}
+            f"/my/invoices/{self.invoice.id}/stablecoin",
+            {"access_token": self.invoice._portal_ensure_token()},
         )
         self.assertIn("1,500.00", page.text)
-        payment = self.env["milestone.billing.crypto.payment"].sudo().search(
-            [("transaction_id.invoice_ids", "in", self.invoice.ids)]
+        payment = (
+            self.env["milestone.billing.crypto.payment"]
+            .sudo()
+            .search([("transaction_id.invoice_ids", "in", self.invoice.ids)])
         )
         self.assertEqual(urlsplit(page.url).path, payment._checkout_url())
         return payment
@@ -132,12 +135,20 @@ class TestCheckout(CryptoCommon, HttpCase):
     def test_fingerprint_is_on_the_printed_invoice(self):
         payment = self.begin()
         self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
-        html = self.env["ir.actions.report"]._render_qweb_html("account.report_invoice", self.invoice.ids)[0].decode()
+        html = (
+            self.env["ir.actions.report"]
+            ._render_qweb_html("account.report_invoice", self.invoice.ids)[0]
+            .decode()
+        )
         self.assertIn(payment.address_id.fingerprint, html)
         self.assertIn(payment.address_id.checksum, html)
 
     def test_payment_form_of_core_leads_to_the_page(self):
         transaction = self.create_transaction(self.create_invoice(10)).sudo()
         values = transaction._get_processing_values()
-        payment = self.env["milestone.billing.crypto.payment"].sudo().search([("transaction_id", "=", transaction.id)])
+        payment = (
+            self.env["milestone.billing.crypto.payment"]
+            .sudo()
+            .search([("transaction_id", "=", transaction.id)])
+        )
         self.assertIn(f'action="{payment._checkout_url()}"', values["redirect_form_html"])

@@ -92,10 +92,8 @@ class TestWatcher(CryptoCommon):
         fork = transfer.block_number
 
         def lie(call, result):
-            if call["method"] == "eth_getBlockByNumber" and isinstance(result, dict):
-                if int(result["number"], 16) >= fork:
-                    return {**result, "hash": other}
-            return result
+            is_block = call["method"] == "eth_getBlockByNumber" and isinstance(result, dict)
+            return {**result, "hash": other} if is_block and int(result["number"], 16) >= fork else result
 
         self.proxy.rule = lie
         self.watch()

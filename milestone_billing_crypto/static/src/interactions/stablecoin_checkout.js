@@ -42,7 +42,7 @@ export class StablecoinCheckout extends Interaction {
     }
 
     async hasChanged() {
-        if (document.hidden || this.el.querySelector("input:focus")) {
+        if (document.hidden) {
             return false;
         }
         try {
