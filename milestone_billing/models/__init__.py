@@ -7,6 +7,7 @@ from . import milestone_billing_line
 from . import milestone_billing_allocation
 from . import milestone_billing_plan
 from . import milestone_billing_statement
+from . import milestone_billing_retainage
 from . import milestone_billing_line_state
 from . import milestone_billing_line_invoice
 from . import milestone_billing_line_blocking
@@ -33,6 +34,7 @@ from . import sale_order_buttons
 from . import sale_order_line
 from . import account_move
 from . import account_move_label
+from . import account_move_retainage
 from . import project_milestone
 from . import project_task
 from . import project_task_type

@@ -52,7 +52,7 @@ class AccountMove(models.Model):
         for move in self:
             move.milestone_claim = bool(
                 move.milestone_line_id
-                and move.milestone_document == "stage"
+                and move.milestone_document in ("stage", "release")
                 and not move.milestone_credited
                 and move.state != "cancel"
             )
@@ -61,18 +61,21 @@ class AccountMove(models.Model):
 
     def _post(self, soft=True):
         """Override of `account` to record posting as evidence and give credited parts back to their milestones."""
+        self._adjust_credited_retainage()
         posted = super()._post(soft)
         stages = posted.filtered(lambda move: move.milestone_document == "stage")
         for move in stages:
             move.milestone_line_id._log_evidence("invoice.posted", data=move._prepare_evidence_data())
         posted._give_capacity_back()
+        posted._clear_retainage()
         return posted
 
     def _give_capacity_back(self):
         """Return what a posted credit note takes back to the milestone's planned allocations."""
         credits = self.filtered(
             lambda move: (
-                move.move_type == "out_refund" and move.reversed_entry_id.milestone_document == "stage"
+                move.move_type == "out_refund"
+                and move.reversed_entry_id.milestone_document in ("stage", "release")
             )
         )
         for credit in credits:

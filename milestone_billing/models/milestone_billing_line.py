@@ -4,7 +4,7 @@ from fractions import Fraction
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
-from ..tools.money import fraction, to_units
+from ..tools.money import fraction, to_float, to_units
 
 LINE_KINDS = [
     ("deposit", "Deposit"),
@@ -191,6 +191,8 @@ class MilestoneBillingLine(models.Model):
         "allocation_ids.amount_untaxed",
         "allocation_ids.amount_tax",
         "order_id.currency_id",
+        "order_id.milestone_line_ids.invoice_ids.amount_retained",
+        "order_id.milestone_line_ids.invoice_ids.state",
         "order_id.milestone_line_ids.sequence",
         "order_id.milestone_line_ids.state",
         "order_id.milestone_line_ids.amount_type",
@@ -209,7 +211,20 @@ class MilestoneBillingLine(models.Model):
                 continue
             parts = self.env["milestone.billing.schedule"]._get_plan(order)[0]
             for line in lines:
-                line._set_amounts(parts.get(line))
+                if line.kind == "retainage_release":
+                    line._set_release_amounts()
+                else:
+                    line._set_amounts(parts.get(line))
+
+    def _set_release_amounts(self):
+        """Set what a release asks for; it bills no work, so only the total is not zero."""
+        invoice = self._get_live_invoice()
+        self.amount_untaxed = self.amount_tax = 0.0
+        self.amount_total = (
+            invoice.amount_total
+            if invoice
+            else to_float(self._get_planned_release_units(), self.currency_id.rounding)
+        )
 
     def _set_amounts(self, by_order_line):
         Schedule = self.env["milestone.billing.schedule"]
@@ -233,7 +248,11 @@ class MilestoneBillingLine(models.Model):
             line.amount_billed = sum(billed.mapped("amount_untaxed"))
 
     @api.depends(
-        "invoice_ids.state", "invoice_ids.payment_state", "invoice_ids.milestone_claim", "amount_billed"
+        "invoice_ids.state",
+        "invoice_ids.payment_state",
+        "invoice_ids.amount_residual",
+        "invoice_ids.milestone_claim",
+        "amount_billed",
     )
     def _compute_invoice_status(self):
         for line in self:
@@ -249,6 +268,8 @@ class MilestoneBillingLine(models.Model):
         if claim.state == "draft":
             return "draft"
         if claim.payment_state in ("paid", "in_payment"):
+            return "paid"
+        if claim.amount_retained and claim._is_trade_settled():
             return "paid"
         if claim.payment_state == "partial":
             return "partial"
@@ -277,7 +298,9 @@ class MilestoneBillingLine(models.Model):
     def _check_plan_inputs(self):
         """Refuse a schedule that no order can fit: two remainders, empty milestones, another company's order line."""
         live = self.filtered(lambda line: line.state != "cancelled")
-        rests = live.filtered(lambda line: line.amount_type == "remainder")
+        rests = live.filtered(
+            lambda line: line.amount_type == "remainder" and line.kind != "retainage_release"
+        )
         if len(rests) > 1:
             raise UserError(
                 self.env._(

@@ -83,6 +83,8 @@ class MilestoneBillingLine(models.Model):
             return self.env._(
                 "“%s” needs the client's order number (Customer Reference on the order).", self.name
             )
+        if self.kind == "retainage_release":
+            return self._get_release_obstacle()
         return self._get_gate_obstacle()
 
     def _get_gate_obstacle(self):

@@ -3,7 +3,7 @@
 from odoo import Command, api, models
 from odoo.tools import formatLang
 
-from ..tools.money import to_units
+from ..tools.money import to_float, to_units
 
 
 class MilestoneBillingAllocation(models.Model):
@@ -174,7 +174,8 @@ class MilestoneBillingLine(models.Model):
         """
         if not self:
             return self.env["account.move"]
-        values_list = [line._prepare_invoice_values() for line in self]
+        retained = self._get_retained_units()
+        values_list = [line._prepare_document_values(retained.get(line, 0)) for line in self]
         Move = self.env["account.move"]
         # Claims that were given up in this transaction must be gone before the index sees the new ones.
         Move.flush_model(["milestone_claim"])
@@ -194,6 +195,23 @@ class MilestoneBillingLine(models.Model):
             if key in self.env.context
         }
         return {**kept, "tracking_disable": True, "mail_create_nolog": True, "mail_create_nosubscribe": True}
+
+    def _prepare_document_values(self, retained):
+        """Give the values of the next document of this milestone: an invoice, or a release of retainage.
+
+        :param int retained: units that the client holds back; negative when it gives back.
+        :rtype: dict
+        """
+        if self.kind == "retainage_release":
+            return self._prepare_release_values()
+        values = self._prepare_invoice_values()
+        if retained:
+            values["amount_retained"] = to_float(retained, self.currency_id.rounding)
+            sign = -1 if values["move_type"] == "out_refund" else 1
+            if retained * sign < 0:
+                line_values = self._prepare_retainage_line_values(abs(values["amount_retained"]), 9000)
+                values["invoice_line_ids"].append(Command.create(line_values))
+        return values
 
     def _prepare_invoice_values(self):
         """Give the values of the draft invoice of this milestone.

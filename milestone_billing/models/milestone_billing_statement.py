@@ -106,8 +106,9 @@ class MilestoneBillingSchedule(models.Model):
 
         :rtype: account.move
         """
-        moves = self.line_ids.allocation_ids.move_id | self.line_ids.invoice_ids.filtered(
-            lambda move: move.milestone_document == "release" and move.state != "cancel"
+        releases = self.line_ids.filtered(lambda line: line.kind == "retainage_release").invoice_ids
+        moves = self.line_ids.allocation_ids.move_id | releases.filtered(
+            lambda move: move.state != "cancel" and move.milestone_document
         )
         return moves.sorted(lambda move: (move.milestone_step, move.id))
 

@@ -13,6 +13,11 @@ class ProjectTask(models.Model):
         help="Moving the task to a billing stage completes this milestone.",
     )
 
+    is_milestone_defect = fields.Boolean(
+        string="Punch-List Item",
+        help="A defect of a billing milestone: retainage is not released while this task is open.",
+    )
+
     def write(self, vals):
         result = super().write(vals)
         if "stage_id" in vals or "state" in vals:

@@ -1,4 +1,5 @@
 from odoo import fields, models
+from odoo.exceptions import UserError
 
 
 class ResCompany(models.Model):
@@ -39,6 +40,38 @@ class ResCompany(models.Model):
         domain="[('account_type', '=', 'asset_receivable')]",
         help="The part of each milestone invoice that the client holds back is due on this account.",
     )
+
+    def _get_milestone_retainage_account(self):
+        """Give the account of what clients hold back, creating one beside the trade receivable on first use.
+
+        :rtype: account.account
+        """
+        self.ensure_one()
+        company = self.sudo()
+        if not company.milestone_retainage_account_id:
+            company.milestone_retainage_account_id = company._create_milestone_retainage_account()
+        return company.milestone_retainage_account_id
+
+    def _create_milestone_retainage_account(self):
+        Account = self.env["account.account"].with_company(self)
+        trade = self.partner_id.with_company(self).property_account_receivable_id
+        if not trade:
+            raise UserError(
+                self.env._(
+                    "Company %s has no receivable account yet. Choose a chart of accounts, or set the retainage "
+                    "account in the settings.",
+                    self.name,
+                )
+            )
+        return Account.create(
+            {
+                "name": self.env._("Retainage Receivable"),
+                "code": Account._search_new_account_code(trade.code),
+                "account_type": "asset_receivable",
+                "reconcile": True,
+                "company_ids": [fields.Command.set(self.ids)],
+            }
+        )
 
     _milestone_link_days_positive = models.Constraint(
         "CHECK (milestone_link_days > 0)", "A review link must be valid for at least one day."

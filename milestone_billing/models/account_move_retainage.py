@@ -1,0 +1,253 @@
+"""Retainage on invoices: a second due line on the retainage account."""
+
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.tools import SQL, frozendict
+
+
+class AccountMove(models.Model):
+    _inherit = "account.move"
+
+    def _get_term_retainage(self):
+        """Give what the due lines hold back: retainage in the direction of the document.
+
+        Retainage against that direction (given back on an invoice) is an invoice line instead.
+
+        :rtype: float
+        """
+        self.ensure_one()
+        return max(self.amount_retained * -self.direction_sign, 0.0)
+
+    @api.depends("amount_retained")
+    def _compute_needed_terms(self):
+        """Override of `account` to split off what the client holds back as a due line of its own."""
+        super()._compute_needed_terms()
+        for move in self:
+            if move.needed_terms and move._get_term_retainage():
+                move.needed_terms = move._split_retainage_terms(move.needed_terms)
+
+    def _split_retainage_terms(self, terms):
+        """Take the retainage off the last due lines and add its own due line.
+
+        :param dict terms: due lines of `account` by key.
+        :rtype: dict
+        """
+        retained, balance = self._get_retained_amounts(terms)
+        result, left, left_balance = {}, retained, balance
+        trade_account = self._get_trade_account()
+        for key, values in sorted(
+            terms.items(), key=lambda item: str(item[0]["date_maturity"]), reverse=True
+        ):
+            part = self._bounded(left, values["amount_currency"])
+            whole = self.currency_id.is_zero(part - left)
+            part_balance = left_balance if whole else values["balance"]
+            left, left_balance = left - part, left_balance - part_balance
+            rest = values["amount_currency"] - part
+            if self.currency_id.is_zero(rest):
+                continue
+            result[frozendict({**key, "milestone_retainage": False})] = {
+                **values,
+                "amount_currency": self.currency_id.round(rest),
+                "balance": self.company_currency_id.round(values["balance"] - part_balance),
+                "account_id": trade_account.id,
+            }
+        result[self._get_retainage_term_key(terms)] = {
+            "amount_currency": retained,
+            "balance": balance,
+            "account_id": self.company_id._get_milestone_retainage_account().id,
+        }
+        return result
+
+    @api.model
+    def _bounded(self, wanted, room):
+        return min(wanted, max(room, 0.0)) if wanted >= 0 else max(wanted, min(room, 0.0))
+
+    def _get_retained_amounts(self, terms):
+        """Give the retainage in the document's and the company's currency, signed as a due line.
+
+        A credit note that is being edited may be smaller for a moment than what it takes back.
+        """
+        total = sum(values["amount_currency"] for values in terms.values())
+        total_balance = sum(values["balance"] for values in terms.values())
+        retained = min(self._get_term_retainage(), abs(total)) * (1 if total >= 0 else -1)
+        rate = total_balance / total if total else 0.0
+        return retained, self.company_currency_id.round(retained * rate)
+
+    def _get_trade_account(self):
+        existing = self.line_ids.filtered(
+            lambda line: line.display_type == "payment_term" and not line.milestone_retainage
+        )
+        if existing:
+            return existing[0].account_id
+        partner = self.with_company(self.company_id).commercial_partner_id
+        account = partner.property_account_receivable_id
+        return self.fiscal_position_id.map_account(account) if self.fiscal_position_id else account
+
+    def _get_retainage_term_key(self, terms):
+        date = self.invoice_date or self.date or fields.Date.context_today(self)
+        due = date + timedelta(days=self.milestone_line_id.schedule_id.retainage_due_days)
+        latest = max((key["date_maturity"] for key in terms if key["date_maturity"]), default=due)
+        return frozendict(
+            {
+                "move_id": self.id,
+                "date_maturity": max(due, latest),
+                "discount_date": False,
+                "milestone_retainage": True,
+            }
+        )
+
+    def _compute_invoice_date_due(self):
+        """Override of `account`: the document is due when its work is, not when the retainage is."""
+        retained = self.filtered(lambda move: move._get_term_retainage() and move.needed_terms)
+        super(AccountMove, self - retained)._compute_invoice_date_due()
+        for move in retained:
+            dates = [
+                key["date_maturity"]
+                for key in move.needed_terms
+                if key["date_maturity"] and not key.get("milestone_retainage")
+            ]
+            move.invoice_date_due = max(dates, default=False) or move.invoice_date_due
+
+    # === PAID BUT FOR THE RETAINAGE ===
+
+    def _is_trade_settled(self):
+        """Tell whether everything that is due apart from the retainage is paid."""
+        self.ensure_one()
+        trade = self.line_ids.filtered(
+            lambda line: line.display_type == "payment_term" and not line.milestone_retainage
+        )
+        return (
+            self.state == "posted"
+            and bool(trade)
+            and self.currency_id.is_zero(sum(trade.mapped("amount_residual_currency")))
+        )
+
+    # === CREDIT NOTES AND RELEASES ===
+
+    def _reverse_moves(self, default_values_list=None, cancel=False):
+        """Override of `account`: a reversal takes back what its document held back."""
+        values_list = default_values_list or [{} for _move in self]
+        for move, values in zip(self, values_list, strict=True):
+            if move.amount_retained:
+                values["amount_retained"] = -move.amount_retained
+        return super()._reverse_moves(values_list, cancel)
+
+    def _adjust_credited_retainage(self):
+        """Let credit notes take back the retainage of the part they credit, no more than is still held."""
+        for credit in self.filtered(lambda move: move.reversed_entry_id.amount_retained):
+            origin = credit.reversed_entry_id
+            if origin.milestone_document != "stage" or not origin.amount_total:
+                continue
+            amount = credit._get_credited_retainage(origin)
+            if credit.currency_id.compare_amounts(amount, credit.amount_retained):
+                credit.amount_retained = amount
+
+    def _get_credited_retainage(self, origin):
+        retainage = origin.line_ids.filtered("milestone_retainage")
+        held = abs(sum(retainage.mapped("amount_residual_currency")))
+        if self.milestone_from_retainage:
+            return -min(self.amount_total, held)
+        share = self.currency_id.round(origin.amount_retained * self.amount_total / origin.amount_total)
+        return -min(share, held) if share > 0 else -share
+
+    milestone_from_retainage = fields.Boolean(
+        string="Take from Retainage",
+        copy=False,
+        help="The credited amount is deducted from what the client holds back, not from what is due now.",
+    )
+
+    def _clear_retainage(self):
+        """Match retainage that posted documents give back with the oldest that is held on the same order."""
+        given_back = self.filtered(lambda move: move.milestone_line_id and move.amount_retained)
+        for schedule, moves in given_back.grouped(lambda move: move.milestone_line_id.schedule_id).items():
+            documents = schedule.sudo().line_ids.invoice_ids | moves
+            items = documents.line_ids.filtered(
+                lambda item: (
+                    item.milestone_retainage and item.parent_state == "posted" and not item.reconciled
+                )
+            )
+            for _key, group in items.grouped(lambda item: (item.account_id, item.currency_id)).items():
+                if len({item.balance > 0 for item in group}) > 1:
+                    group.reconcile()
+
+
+class AccountMoveLine(models.Model):
+    _inherit = "account.move.line"
+
+    milestone_retainage = fields.Boolean(
+        string="Retainage", readonly=True, help="This item stands on the retainage account."
+    )
+
+    @api.depends("milestone_retainage")
+    def _compute_term_key(self):
+        """Override of `account`: the due line of the retainage is another one than the trade's."""
+        super()._compute_term_key()
+        for line in self:
+            if line.term_key and line.move_id._get_term_retainage():
+                line.term_key = frozendict(
+                    {**line.term_key, "milestone_retainage": bool(line.milestone_retainage)}
+                )
+
+    def _compute_account_id(self):
+        """Override of `account`: due lines take the account of their own kind."""
+        super()._compute_account_id()
+        for line in self.filtered(lambda item: item.display_type == "payment_term"):
+            if line.milestone_retainage:
+                line.account_id = line.company_id._get_milestone_retainage_account()
+            elif line.move_id._get_term_retainage():
+                line.account_id = line.move_id._get_trade_account()
+
+    def _check_payable_receivable(self):
+        """Override of `account`: retainage that is given back is an invoice line on its receivable account."""
+        given_back = self.filtered(
+            lambda line: (
+                line.milestone_retainage
+                and line.display_type == "product"
+                and line.account_id == line.company_id.milestone_retainage_account_id
+            )
+        )
+        return super(AccountMoveLine, self - given_back)._check_payable_receivable()
+
+    def _reconcile_pre_hook(self):
+        """Override of `account` to see milestones become paid but for their retainage."""
+        data = super()._reconcile_pre_hook()
+        stages = self.move_id.filtered(lambda move: move.milestone_claim and move.amount_retained)
+        data["milestones_not_settled"] = stages.filtered(
+            lambda move: move.payment_state not in ("paid", "in_payment") and not move._is_trade_settled()
+        )
+        return data
+
+    def _reconcile_post_hook(self, data):
+        """Override of `account`: see `_reconcile_pre_hook`."""
+        result = super()._reconcile_post_hook(data)
+        settled = data["milestones_not_settled"].filtered(
+            lambda move: move._is_trade_settled() and move.payment_state not in ("paid", "in_payment")
+        )
+        settled.milestone_line_id.sudo()._on_paid()
+        return result
+
+
+class AccountPaymentRegister(models.TransientModel):
+    _inherit = "account.payment.register"
+
+    @api.model
+    def default_get(self, fields_list):
+        """Override of `account`: what is held back is not asked for together with what is due."""
+        values = super().default_get(fields_list)
+        commands = values.get("line_ids") or []
+        ids = [line_id for command in commands if command[0] == fields.Command.SET for line_id in command[2]]
+        lines = self.env["account.move.line"].browse(ids)
+        trade = lines.filtered(lambda line: not line.milestone_retainage)
+        if trade and trade != lines:
+            values["line_ids"] = [fields.Command.set(trade.ids)]
+        return values
+
+
+class AccountInvoiceReport(models.Model):
+    _inherit = "account.invoice.report"
+
+    @api.model
+    def _where(self):
+        """Override of `account`: released retainage is no turnover."""
+        return SQL("%s AND line.milestone_retainage IS NOT TRUE", super()._where())
