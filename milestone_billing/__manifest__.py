@@ -21,6 +21,9 @@
         "security/milestone_billing_webhook_security.xml",
         # Data
         "data/ir_cron_data.xml",
+        "data/ir_cron_evidence_data.xml",
+        # Reports
+        "report/milestone_billing_certificate_templates.xml",
         "data/milestone_billing_webhook_data.xml",
         "views/milestone_billing_webhook_views.xml",
         "data/milestone_billing_template_data.xml",

@@ -28,6 +28,11 @@ from . import milestone_billing_evidence_leaf
 from . import milestone_billing_evidence_checkpoint
 from . import milestone_billing_evidence_anchor
 from . import milestone_billing_evidence_verify
+from . import milestone_billing_evidence_bundle
+from . import milestone_billing_line_export
+from . import milestone_billing_evidence_certificate
+from . import milestone_billing_line_dispute
+from . import milestone_billing_evidence_check
 from . import milestone_billing_approval
 from . import sale_order
 from . import sale_order_buttons

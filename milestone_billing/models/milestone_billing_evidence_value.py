@@ -51,6 +51,12 @@ class MilestoneBillingEvidenceValue(models.Model):
             )
 
     @api.model
+    def _get_disclosable(self, entries):
+        """Give the values of entries that are not erased, with salts; who sees which is decided by the caller."""
+        domain = [("entry_id", "in", entries.ids), ("erased_at", "=", False)]
+        return self.sudo().search(domain)
+
+    @api.model
     def _erase_rows(self, value_ids):
         """Delete value and salt of these rows; the caller records it by `pii.erased`.
 

@@ -4,3 +4,4 @@ from . import test_evidence, test_invoicing, test_main_job, test_pdf, test_sched
 from . import test_statement
 from . import test_worked_figures_retainage
 from . import test_webhook
+from . import test_evidence_export

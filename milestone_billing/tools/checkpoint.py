@@ -8,7 +8,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from .verify import EvidenceError, checkpoint_lines, key_id
+from .verify import ED25519_SPKI_PREFIX, EvidenceError, checkpoint_lines, key_id
 
 
 def load_private_key(data: bytes) -> Ed25519PrivateKey:
@@ -50,3 +50,9 @@ def make_note(origin: str, size: int, root: bytes, key: Ed25519PrivateKey | None
         data = key_id(origin, public_bytes(key)) + key.sign(signed)
         note += f"\u2014 {origin} {base64.b64encode(data).decode()}\n"
     return note
+
+
+def pem_from_raw(data: bytes) -> str:
+    """Return an Ed25519 public key of 32 bytes as PEM."""
+    body = base64.b64encode(ED25519_SPKI_PREFIX + data).decode()
+    return f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"

@@ -72,3 +72,41 @@ def dump_inclusion(log_id: str, proofs: Iterable[dict]) -> bytes:
     head = b'{"log_id":' + json.dumps(log_id).encode() + b',"v":1,"proofs":['
     lines = [canonical(proof) for proof in proofs]
     return head + (b"\n" + b",\n".join(lines) if lines else b"") + b"\n]}\n"
+
+
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of bytes, 64 lower-case hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+README = """Evidence of a milestone approval
+================================
+
+To check it you need Python 3.11 or later and nothing else:
+
+    unzip BUNDLE.zip verify/verify.py
+    python verify/verify.py BUNDLE.zip
+    python verify/verify.py BUNDLE.zip --head HASH   (the chain head in a receipt you were sent)
+
+It recomputes every hash and the state of the approval from the events, and gives a verdict for each item.
+The program is one file; read it before you run it, or write your own: the format is described at its functions.
+
+certificate.pdf      the approval as a document for people, when one was issued
+manifest.json        name, size and SHA-256 of every file
+snapshot/            exactly what the client was shown, one file a revision, named by its hash
+chain/entries.jsonl  the events, one a line, each holding the hash of the one before it
+chain/hashes.txt     number and hash of each event
+chain/values.jsonl   personal data of the events, with the salt that ties each value to its event
+chain/withheld.jsonl personal data that exists but is not for the reader of this copy
+log/                 the seller's log: signed checkpoints, proofs that the events stand in it, the public key
+anchors/             traces of the log outside the seller's reach
+consent/, notice/    the texts the client agreed to and was informed by
+proof/               the files the client was shown; sha256sum gives the value named in the snapshot
+invoice/             the invoice that was issued
+keys/                what a passkey or wallet signed, when one was used
+dispute/             files for a card dispute, in a dispute copy
+verify/verify.py     the verifier
+
+What this does not prove: that the person at the keyboard was the named human; that an event which was never
+recorded did not happen; anything after the last checkpoint that was anchored outside.
+"""

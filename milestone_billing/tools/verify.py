@@ -47,7 +47,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _LEVELS = ("L1", "L2", "L3", "L4")
 # The SubjectPublicKeyInfo of an Ed25519 key is this prefix and the 32 bytes of the key (RFC 8410).
-_ED25519_SPKI_PREFIX = bytes.fromhex("302a300506032b6570032100")
+ED25519_SPKI_PREFIX = bytes.fromhex("302a300506032b6570032100")
 
 
 class EvidenceError(ValueError):
@@ -347,7 +347,7 @@ def public_key_bytes(text: str) -> bytes:
         data = base64.b64decode(body, validate=True)
     except ValueError as error:
         raise EvidenceError(f"not a public key: {error}") from error
-    if len(data) != 44 or not data.startswith(_ED25519_SPKI_PREFIX):
+    if len(data) != 44 or not data.startswith(ED25519_SPKI_PREFIX):
         raise EvidenceError("not an Ed25519 public key")
     return data[12:]
 

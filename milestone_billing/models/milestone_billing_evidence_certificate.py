@@ -1,0 +1,206 @@
+import hashlib
+import json
+import logging
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+from ..tools.evidence_summary import Event, summarize
+from ..tools.verify import canonical
+
+_logger = logging.getLogger(__name__)
+# States in which a certificate is issued; before that there is only an interim copy.
+DECIDED = ("approved", "declined", "changes_requested", "contested", "deemed_accepted")
+
+
+class MilestoneBillingEvidenceCertificate(models.Model):
+    """An issued certificate: the PDF file, and which state of the chain it prints.
+
+    The entry `certificate.issued` holds its hash; the file itself repeats personal data, so it goes when they go.
+    """
+
+    _name = "milestone.billing.evidence.certificate"
+    _description = "Milestone Approval Certificate"
+    _order = "id desc"
+    _rec_name = "number"
+
+    number = fields.Char(required=True, readonly=True)
+    chain_id = fields.Char(string="Chain", required=True, readonly=True, index=True)
+    company_id = fields.Many2one("res.company", required=True, readonly=True)
+    state = fields.Char(string="Printed State", required=True, readonly=True)
+    result_sha256 = fields.Char(string="Printed Result", required=True, readonly=True)
+    sha256 = fields.Char(string="SHA-256", required=True, readonly=True)
+    pdf = fields.Binary(string="File", readonly=True, attachment=True)
+
+    _number_unique = models.UniqueIndex("(number)", "A certificate has a number of its own.")
+
+    @api.model
+    def _get_story(self, line):
+        """Tell the chain of a milestone by its events; see `tools/evidence_summary.py`.
+
+        :rtype: dict
+        """
+        entries = (
+            self.env["milestone.billing.evidence"].sudo().search([("chain_id", "=", line.evidence_uuid)])
+        )
+        domain = [("entry_id", "in", entries.ids)]
+        values = self.env["milestone.billing.evidence.value"].sudo().search(domain).grouped("entry_id")
+        events = [
+            Event(
+                json.loads(entry.body),
+                entry.entry_hash,
+                {value.name: value.value or None for value in values.get(entry.id, ())},
+            )
+            for entry in entries
+        ]
+        return summarize(events, line._get_snapshots())
+
+    @api.model
+    def _get_current(self, line, story=None):
+        """Give the certificate that prints the present state of a milestone, if it was issued and is still there."""
+        story = story or self._get_story(line)
+        domain = [
+            ("chain_id", "=", line.evidence_uuid),
+            ("result_sha256", "=", self._hash_result(story)),
+        ]
+        return self.sudo().search(domain, limit=1)
+
+    @api.model
+    def _hash_result(self, story):
+        return hashlib.sha256(canonical([story["result"], story["erased"]])).hexdigest()
+
+    @api.model
+    def _get_or_issue(self, line):
+        """Give the certificate of the present state; issue it when there is none.
+
+        :return: the certificate; empty while the client has not decided.
+        """
+        story = self._get_story(line)
+        current = self._get_current(line, story)
+        if current or story["result"]["state"] not in DECIDED:
+            return current
+        return self._issue(line, story)
+
+    @api.model
+    def _issue(self, line, story):
+        issued = [event for event in story["events"] if event.type == "certificate.issued"]
+        number = f"{line.reference}-C{len(issued) + 1}"
+        pdf = self._render(line, number)
+        digest, state = hashlib.sha256(pdf).hexdigest(), story["result"]["state"]
+        certificate = self.sudo().create(
+            {
+                "number": number,
+                "chain_id": line.evidence_uuid,
+                "company_id": line.company_id.id,
+                "state": state,
+                "result_sha256": self._hash_result(story),
+                "sha256": digest,
+            }
+        )
+        self.env["ir.attachment"].sudo().create(
+            {
+                "name": f"{number}.pdf",
+                "res_model": self._name,
+                "res_field": "pdf",
+                "res_id": certificate.id,
+                "type": "binary",
+                "mimetype": "application/pdf",
+                "raw": pdf,
+            }
+        )
+        certificate.invalidate_recordset(["pdf"])
+        last = story["events"][-1]
+        line.sudo()._log_evidence(
+            "certificate.issued",
+            actor_kind="system",
+            subject={key: value for key, value in last.subject.items() if key in ("request_id", "revision")},
+            data={
+                "number": number,
+                "pdf_sha256": digest,
+                "state": state,
+                "head_seq": last.body["seq"],
+                "chain_head": last.hash,
+            },
+        )
+        return certificate
+
+    @api.model
+    def _render(self, line, number, reader="client"):
+        """Print the certificate.
+
+        :param str reader: `dispute` shows addresses in full; every other copy masks them.
+        :rtype: bytes
+        :raise UserError: when the server has no PDF engine.
+        """
+        report = self.env["ir.actions.report"].sudo().with_context(force_report_rendering=True)
+        language = line.order_id.partner_id.lang or self.env.lang
+        content, _kind = report.with_context(lang=language)._render_qweb_pdf(
+            "milestone_billing.action_report_certificate",
+            res_ids=line.ids,
+            data={"number": number, "reader": reader},
+        )
+        return content
+
+    def _get_pdf(self):
+        """Give the bytes of one certificate; None when the file is gone or is not the one that was issued."""
+        self.ensure_one()
+        domain = [("res_model", "=", self._name), ("res_field", "=", "pdf"), ("res_id", "=", self.id)]
+        raw = self.env["ir.attachment"].sudo().search(domain, limit=1).raw or b""
+        return raw if hashlib.sha256(raw).hexdigest() == self.sha256 else None
+
+    @api.model
+    def _cron_issue(self):
+        """Issue certificates of decided milestones in the background, so that a decision does not wait for a PDF."""
+        lines = self._find_without()
+        cron = self.env["ir.cron"]
+        cron._commit_progress(remaining=len(lines))
+        for line in lines:
+            try:
+                with self.env.cr.savepoint():
+                    self._get_or_issue(line)
+            except (UserError, ValueError) as error:
+                _logger.warning("The certificate of %s could not be issued: %s", line.reference, error)
+            if not cron._commit_progress(1):
+                break
+
+    @api.model
+    def _find_without(self, limit=200):
+        """Give milestones with a decision after their last certificate."""
+        self.env.cr.execute(
+            """
+            SELECT entry.chain_id FROM milestone_billing_evidence AS entry
+             WHERE entry.type IN ('request.approved', 'approval.declined', 'approval.changes_requested',
+                                  'approval.repudiated', 'request.deemed_accepted')
+               AND NOT EXISTS (SELECT 1 FROM milestone_billing_evidence AS issued
+                                WHERE issued.chain_id = entry.chain_id AND issued.type = 'certificate.issued'
+                                  AND issued.seq > entry.seq)
+          GROUP BY entry.chain_id ORDER BY max(entry.id) LIMIT %s
+            """,
+            [limit],
+        )
+        chains = [chain_id for (chain_id,) in self.env.cr.fetchall()]
+        return self.env["milestone.billing.line"].sudo().search([("evidence_uuid", "in", chains)])
+
+
+class MilestoneBillingLine(models.Model):
+    _inherit = "milestone.billing.line"
+
+    def _get_certificate(self):
+        """Give the certificate of one milestone's present state, issued now if need be.
+
+        :return: `milestone.billing.evidence.certificate`, empty while the client has not decided.
+        :raise UserError: when the server has no PDF engine.
+        """
+        self.ensure_one()
+        return self.env["milestone.billing.evidence.certificate"]._get_or_issue(self)
+
+    def _prepare_bundle_certificate(self):
+        """Give the certificate for a bundle; a server without a PDF engine exports without it."""
+        try:
+            with self.env.cr.savepoint():
+                certificate = self._get_certificate()
+        except UserError as error:
+            _logger.warning("The evidence of %s is exported without certificate: %s", self.reference, error)
+            return {}
+        pdf = certificate._get_pdf() if certificate else None
+        return {"certificate.pdf": pdf} if pdf else {}
