@@ -19,13 +19,14 @@
         "security/milestone_billing_security.xml",
         "security/milestone_billing_evidence_security.xml",
         "security/milestone_billing_webhook_security.xml",
+        "security/milestone_billing_reminder_security.xml",
         # Data
         "data/ir_cron_data.xml",
         "data/ir_cron_evidence_data.xml",
         # Reports
         "report/milestone_billing_certificate_templates.xml",
         "data/milestone_billing_webhook_data.xml",
-        "views/milestone_billing_webhook_views.xml",
+        "data/milestone_billing_reminder_data.xml",
         "data/milestone_billing_template_data.xml",
         # Wizards: their actions are used by views
         "wizard/milestone_billing_batch_views.xml",
@@ -42,6 +43,10 @@
         "views/project_task_type_views.xml",
         "views/res_partner_views.xml",
         "views/res_config_settings_views.xml",
+        "views/milestone_billing_webhook_views.xml",
+        "views/milestone_billing_reminder_views.xml",
+        # Pages for clients
+        "views/milestone_billing_reminder_templates.xml",
         # Menus come last: they name the actions above.
         "views/milestone_billing_menus.xml",
     ],

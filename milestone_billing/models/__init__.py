@@ -53,3 +53,6 @@ from . import project_project_buttons
 from . import project_proof
 from . import project_task_gate
 from . import res_partner_buttons
+from . import milestone_billing_reminder_step
+from . import milestone_billing_reminder
+from . import milestone_billing_line_reminder

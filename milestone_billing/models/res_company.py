@@ -1,3 +1,5 @@
+from datetime import UTC, datetime, time, timedelta
+
 from odoo import fields, models
 from odoo.exceptions import UserError
 
@@ -76,3 +78,20 @@ class ResCompany(models.Model):
     _milestone_link_days_positive = models.Constraint(
         "CHECK (milestone_link_days > 0)", "A review link must be valid for at least one day."
     )
+
+    def _get_milestone_calendar(self):
+        """Give today and the working days of this company, leaves taken off.
+
+        :return: today in the time zone of the calendar, and a function that tells working days.
+        :rtype: tuple[datetime.date, Callable]
+        """
+        self.ensure_one()
+        calendar = self.resource_calendar_id.sudo()
+        today = fields.Date.context_today(self.with_context(tz=calendar.tz or self.env.context.get("tz")))
+        if not calendar:
+            return today, lambda day: day.weekday() < 5
+        first, last = (
+            datetime.combine(today + timedelta(days=days), time.min, UTC) for days in (-1100, 1100)
+        )
+        intervals = calendar._work_intervals_batch(first, last)[False]
+        return today, {start.date() for start, _stop, _meta in intervals}.__contains__

@@ -5,3 +5,4 @@ from . import test_statement
 from . import test_worked_figures_retainage
 from . import test_webhook
 from . import test_evidence_export
+from . import test_reminder
