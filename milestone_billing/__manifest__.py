@@ -50,6 +50,12 @@
         # Menus come last: they name the actions above.
         "views/milestone_billing_menus.xml",
     ],
+    "demo": [
+        "demo/milestone_billing_demo_people.xml",
+        # The stories name the people, and the second one the task stages of the first.
+        "demo/milestone_billing_demo_web.xml",
+        "demo/milestone_billing_demo_building.xml",
+    ],
     "assets": {
         "web.assets_backend": [
             "milestone_billing/static/src/proof/*",
