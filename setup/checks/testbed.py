@@ -86,11 +86,15 @@ class Database:
         subprocess.run(["dropdb", "--if-exists", "-f", self.name], check=True, stderr=subprocess.DEVNULL)
         shutil.rmtree(FILESTORE / self.name, ignore_errors=True)
 
-    def odoo(self, *args, log, stdin=None, command=()):
-        """Run Odoo on this database; return its exit status, its output goes to the file `log`."""
+    def odoo(self, *args, log):
+        """Run Odoo's server on this database; return its exit status, its output goes to the file `log`."""
+        port = ["--http-port", str(free_port()), "--max-cron-threads=0"]
+        return self.run("-d", self.name, *port, *args, log=log)
+
+    def run(self, *args, log, stdin=None):
+        """Run any command of Odoo; return its exit status."""
         LOGS.mkdir(parents=True, exist_ok=True)
-        port = ["--http-port", str(free_port())] if command != ("shell",) else ["--no-http"]
-        line = [SETUP / "odoo-bin", *command, "-d", self.name, *port, "--max-cron-threads=0", *args]
+        line = [SETUP / "odoo-bin", *args]
         with Path(log).open("w") as output:
             return subprocess.run(
                 line, check=False, input=stdin, text=True, stdout=output, stderr=subprocess.STDOUT
@@ -98,10 +102,7 @@ class Database:
 
     def shell(self, code, log):
         """Run Python code in Odoo's shell; the code commits what shall stay. Raises when it fails."""
-        # The interactive shell goes on after an error and exits 0: run the code as one compiled piece instead.
-        wrapped = f"import sys, traceback\ntry:\n    exec(compile({code!r}, 'check', 'exec'), globals())\n"
-        wrapped += "except BaseException:\n    traceback.print_exc()\n    sys.stderr.flush()\n    import os; os._exit(3)\n"
-        status = self.odoo("--log-level=warn", log=log, stdin=wrapped + "\n", command=("shell",))
+        status = self.run("shell", "-d", self.name, "--no-http", "--log-level=warn", log=log, stdin=code)
         if status:
             raise RuntimeError(f"the shell ended with {status}; the end of {log}:\n{tail(log)}")
         return Path(log).read_text()
