@@ -18,10 +18,13 @@
         "security/ir.model.access.csv",
         "security/milestone_billing_security.xml",
         "security/milestone_billing_evidence_security.xml",
+        "security/milestone_billing_approval_security.xml",
         "security/milestone_billing_webhook_security.xml",
         "security/milestone_billing_reminder_security.xml",
         # Data
         "data/ir_cron_data.xml",
+        "data/ir_cron_approval_data.xml",
+        "data/mail_template_data.xml",
         "data/ir_cron_evidence_data.xml",
         # Reports
         "report/milestone_billing_certificate_templates.xml",
@@ -46,6 +49,10 @@
         "views/milestone_billing_webhook_views.xml",
         "views/milestone_billing_reminder_views.xml",
         # Pages for clients
+        "views/milestone_billing_portal_review_templates.xml",
+        "views/milestone_billing_portal_decision_templates.xml",
+        "views/milestone_billing_portal_link_templates.xml",
+        "views/milestone_billing_portal_list_templates.xml",
         "views/milestone_billing_reminder_templates.xml",
         # Menus come last: they name the actions above.
         "views/milestone_billing_menus.xml",
@@ -57,6 +64,10 @@
         "demo/milestone_billing_demo_building.xml",
     ],
     "assets": {
+        "web.assets_frontend": [
+            "milestone_billing/static/src/scss/milestone_billing_portal.scss",
+            "milestone_billing/static/src/interactions/milestone_review.js",
+        ],
         "web.assets_backend": [
             "milestone_billing/static/src/proof/*",
         ],

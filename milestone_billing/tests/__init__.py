@@ -6,3 +6,4 @@ from . import test_worked_figures_retainage
 from . import test_webhook
 from . import test_evidence_export
 from . import test_reminder
+from . import test_approval_portal

@@ -1,4 +1,4 @@
-"""The one table of what a milestone line may do in which state."""
+"""The tables of what a milestone line and a submission may do in which state."""
 
 PLANNED, SUBMITTED, APPROVED = "planned", "submitted", "approved"
 CHANGES_REQUESTED, CANCELLED = "changes_requested", "cancelled"
@@ -15,9 +15,31 @@ LINE_TRANSITIONS = {
     (CHANGES_REQUESTED, "reopen"): PLANNED,
     (CHANGES_REQUESTED, "cancel"): CANCELLED,
     (APPROVED, "submit"): SUBMITTED,
+    (SUBMITTED, "contest"): CHANGES_REQUESTED,
+    (CHANGES_REQUESTED, "contest"): CHANGES_REQUESTED,
     (APPROVED, "contest"): CHANGES_REQUESTED,
     (APPROVED, "reopen"): PLANNED,
     (CANCELLED, "restore"): PLANNED,
+}
+
+REQUESTED, DECLINED, EXPIRED, SUPERSEDED = "requested", "declined", "expired", "superseded"
+CONTESTED, DEEMED_ACCEPTED = "contested", "deemed_accepted"
+
+APPROVAL_TRANSITIONS = {
+    (REQUESTED, "approve"): APPROVED,
+    (REQUESTED, "request_changes"): CHANGES_REQUESTED,
+    (REQUESTED, "decline"): DECLINED,
+    (REQUESTED, "expire"): EXPIRED,
+    (REQUESTED, "supersede"): SUPERSEDED,
+    (REQUESTED, "cancel"): CANCELLED,
+    (REQUESTED, "deem"): DEEMED_ACCEPTED,
+    (REQUESTED, "contest"): CONTESTED,
+    (APPROVED, "contest"): CONTESTED,
+    (APPROVED, "supersede"): SUPERSEDED,
+    (CHANGES_REQUESTED, "contest"): CONTESTED,
+    (DECLINED, "contest"): CONTESTED,
+    (DEEMED_ACCEPTED, "contest"): CONTESTED,
+    (DEEMED_ACCEPTED, "supersede"): SUPERSEDED,
 }
 
 

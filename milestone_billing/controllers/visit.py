@@ -1,0 +1,242 @@
+"""Who is at the door: grants in the session, the visitor behind a request, and what a request tells as evidence."""
+
+import hashlib
+import time
+from typing import NamedTuple
+
+from odoo import models
+from odoo.http import STORED_SESSION_BYTES, request
+from odoo.tools import config, hash_sign, hmac, verify_hash_signed
+
+from ..models.milestone_billing_approval_decision import Visitor
+from ..tools.approval_rules import LEVELS, read_address
+
+GRANTS_MAX = 20
+GRANT_HOURS = 12
+PRESENTATION_HOURS = 12
+SCOPE = "milestone_billing.presentation"
+PAGE_HEADERS = {
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Visit(NamedTuple):
+    """A request to a submission by somebody who may see it."""
+
+    approval: models.BaseModel
+    seat: models.BaseModel
+    kind: str
+    grant: dict
+
+
+# === HEADERS ===
+
+
+def seal(response, referrer="same-origin", **headers):
+    """Give a response of ours its headers.
+
+    :param str referrer: `Referrer-Policy`.
+    """
+    for name, value in {**PAGE_HEADERS, "Referrer-Policy": referrer, **headers}.items():
+        response.headers[name] = value
+    return response
+
+
+def page(template, values, status=200, referrer="same-origin"):
+    """Render a page of ours with status and headers."""
+    return seal(request.render(template, values, status=status), referrer=referrer)
+
+
+def go(url):
+    """Redirect within this host, by a GET."""
+    return seal(request.redirect(url, code=303, local=True))
+
+
+# === GRANTS ===
+
+
+def get_session_tag():
+    """Give a stable name of this session that does not give the session away.
+
+    :rtype: str
+    """
+    sid = request.session.sid[:STORED_SESSION_BYTES]
+    return hmac(request.env(su=True), "milestone_billing.session", sid)[:32]
+
+
+def add_grant(link, secret):
+    """Let this session review the submission of a link, as its approver."""
+    grants = dict(request.session.get("milestone_grants") or {})
+    grants[link.approval_id.uuid] = {
+        "link": link.uuid,
+        "partner": link.partner_id.id,
+        "at": int(time.time()),
+        "proof": link._get_link_proof(secret),
+    }
+    newest = sorted(grants.items(), key=lambda item: item[1]["at"])[-GRANTS_MAX:]
+    request.session["milestone_grants"] = dict(newest)
+
+
+def find_visit(uuid):
+    """Find the submission of an address and how the visitor may see it.
+
+    A grant of this session comes first, then the portal user's own seat, then reading rights.
+
+    :return: None for everybody else, whether the submission exists or not.
+    :rtype: Visit | None
+    """
+    Approval = request.env["milestone.billing.approval"]
+    approval = Approval.sudo().search([("uuid", "=", uuid or "")], limit=1)
+    if not approval:
+        return None
+    approval = approval.with_context(lang=approval.lang)
+    visit = _find_granted_visit(approval)
+    if visit:
+        return visit
+    user = request.env.user
+    if user._is_public() or not approval.with_user(user).sudo(False).has_access("read"):
+        return None
+    if user._is_internal():
+        return Visit(approval, approval.seat_ids.browse(), "internal_user", {})
+    seat = approval.seat_ids.filtered(lambda item: item.partner_id == user.partner_id)
+    return Visit(approval, seat, "portal_user", {})
+
+
+def _find_granted_visit(approval):
+    grant = (request.session.get("milestone_grants") or {}).get(approval.uuid)
+    if not grant or time.time() - grant["at"] > GRANT_HOURS * 3600:
+        return None
+    link = approval.link_ids.filtered(lambda item: item.uuid == grant["link"])
+    if not link or link._get_problem() or link.partner_id.id != grant["partner"]:
+        return None
+    user = request.env.user
+    if not user._is_public() and user.partner_id != link.partner_id:
+        # Somebody else is logged in: whose click it is would be in doubt.
+        return None
+    kind = "link_holder" if user._is_public() else "portal_user"
+    return Visit(approval, link.seat_id, kind, grant)
+
+
+# === PRESENTATION ===
+
+
+def sign_presentation(approval):
+    """Give the nonce that ties a form to the page it came from: submission, snapshot, session, time.
+
+    :rtype: str
+    """
+    values = [approval.uuid, approval.snapshot_sha256, get_session_tag(), int(time.time() * 1000)]
+    return hash_sign(request.env(su=True), SCOPE, values, expiration_hours=PRESENTATION_HOURS)
+
+
+def read_presentation(approval, nonce):
+    """Give when the page of a form was made, in seconds; 0 for a nonce that is not ours or not of this session.
+
+    :rtype: float
+    """
+    try:
+        values = verify_hash_signed(request.env(su=True), SCOPE, nonce or "")
+    except ValueError:
+        return 0.0
+    if not values or values[:3] != [approval.uuid, approval.snapshot_sha256, get_session_tag()]:
+        return 0.0
+    return values[3] / 1000
+
+
+# === EVIDENCE OF A REQUEST ===
+
+
+def read_http(route, presented_at=0.0):
+    """Give what a request tells, without personal data and without secrets.
+
+    :param str route: template of the route.
+    :rtype: dict
+    """
+    environ = request.httprequest.environ
+    is_proxied = bool(config["proxy_mode"] and environ.get("HTTP_X_FORWARDED_HOST"))
+    address = read_address(request.httprequest.remote_addr, is_proxied)
+    values = {
+        "method": request.httprequest.method,
+        "route": route,
+        "ip_how": address.how,
+        "host": request.httprequest.host[:255],
+        "tls": request.httprequest.scheme == "https",
+    }
+    if presented_at:
+        values["presentation_age_s"] = max(0, int(time.time() - presented_at))
+    return values
+
+
+def read_pii(partner=None, form=None):
+    """Give the personal values of a request; the evidence keeps them apart and erasable.
+
+    :rtype: dict
+    """
+    http = request.httprequest
+    environ, agent = http.environ, http.user_agent.string or ""
+    language = environ.get("HTTP_ACCEPT_LANGUAGE", "")
+    address = read_address(http.remote_addr, False)
+    values = {
+        "ip": address.ip,
+        "xff_raw": environ.get("HTTP_X_FORWARDED_FOR", ""),
+        "user_agent": agent,
+        "accept_language": language,
+        "device_fp": hashlib.sha256(f"{agent}\n{language}".encode()).hexdigest(),
+        "client_tz": (form or {}).get("tz", "")[:64],
+    }
+    if partner:
+        values |= {"actor_name": partner.name, "actor_email": partner.email}
+    user = request.env.user
+    if not user._is_public():
+        values["account_id"] = user.login
+    return {name: _clean(value) for name, value in values.items() if value}
+
+
+def _clean(text):
+    """Drop what cannot be written as evidence: zero bytes and halves of surrogate pairs."""
+    return str(text).replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def make_visitor(visit, route, presented_at=0.0, form=None):
+    """Give the visitor of a decision as the model wants it.
+
+    :param Visit visit: who is there.
+    :rtype: Visitor
+    """
+    level, methods = _read_level(visit)
+    auth = {"session_tag": get_session_tag()}
+    if visit.grant:
+        auth |= {
+            "grant_age_s": max(0, int(time.time() - visit.grant["at"])),
+            "link_proof": visit.grant["proof"],
+        }
+    seen = (request.session.get("milestone_seen") or {}).get(visit.approval.uuid) or {}
+    first = seen.get("at") or presented_at
+    return Visitor(
+        seat=visit.seat,
+        actor_kind=visit.kind,
+        level=level,
+        methods=methods,
+        auth=auth,
+        http=read_http(route, presented_at),
+        pii=read_pii(visit.seat.partner_id if visit.seat else None, form),
+        link_uuid=visit.grant.get("link", ""),
+        presented_at=presented_at,
+        reading_s=max(0, int(time.time() - first)) if first else 0,
+        files_opened=len(seen.get("files") or ()),
+        locale=request.env.lang or visit.approval.lang,
+    )
+
+
+def _read_level(visit):
+    """Tell how sure we are who is there: a link, a portal login, a login with a second factor."""
+    methods = ("link",) if visit.grant else ()
+    if visit.kind == "link_holder":
+        return LEVELS[0], methods
+    user = request.env.user
+    if "totp_enabled" in user._fields and user.totp_enabled:
+        return LEVELS[2], (*methods, "password", "totp")
+    return LEVELS[1], (*methods, "password")

@@ -1,0 +1,349 @@
+"""What the client's pages show of a submission: from the frozen snapshot, plus where things stand now."""
+
+import hashlib
+import uuid
+from datetime import timedelta
+
+from odoo import fields, models
+from odoo.tools import format_date, format_datetime, formatLang, html2plaintext
+
+from ..tools.approval_rules import CLOSED_STATES
+
+STATUS_COLORS = {
+    "approved": "success",
+    "paid": "success",
+    "deemed_accepted": "success",
+    "requested": "light",
+    "contested": "danger",
+    "expired": "warning",
+    "superseded": "warning",
+}
+
+
+class MilestoneBillingApproval(models.Model):
+    _inherit = "milestone.billing.approval"
+
+    # === VALUES OF THE PAGE ===
+
+    def _prepare_review_values(self, seat):
+        """Give everything the review page shows, in the client's language.
+
+        :param seat: of the reader, or an empty set.
+        :rtype: dict
+        """
+        self.ensure_one()
+        approval = self.sudo().with_context(lang=self.lang)
+        snapshot, line = approval._get_snapshot(), approval.line_id
+        return {
+            "approval": approval,
+            "seat": seat,
+            "line": line,
+            "snapshot": snapshot,
+            "company": approval.company_id,
+            "res_company": approval.company_id,
+            "currency": approval.currency_id,
+            "money": approval._get_money,
+            "format_day": lambda value: format_date(approval.env, value) if value else "",
+            "steps": line._prepare_steps(),
+            "status": approval._get_page_status(),
+            "status_color": STATUS_COLORS.get(approval._get_page_status(), "info"),
+            "status_sentence": approval._get_status_sentence(),
+            "approve_label": approval._get_approve_label(),
+            "consent_sha256": approval._get_consent_sha256(),
+            "granted": approval._get_granted(),
+            "own_decision": seat._get_decision() if seat else None,
+            "invoice": approval._get_issued_invoice(),
+            "can_pay": approval._can_pay(),
+            "next_line": line._get_next_line(),
+            "differences": approval._get_differences(),
+            "needs_code": approval._needs_code(seat),
+            "has_phone": bool(seat and seat.sudo().partner_id.phone),
+        }
+
+    def _prepare_list_rows(self):
+        """Give one line of the client's list for each submission.
+
+        :rtype: list[dict]
+        """
+        rows = []
+        for approval in self:
+            line, invoice = approval.line_id, approval._get_issued_invoice()
+            rows.append(
+                {
+                    "approval": approval,
+                    "url": f"/my/milestones/{approval.uuid}",
+                    "project": line.project_id.name or line.order_id.name,
+                    "order": line.order_id.name,
+                    "name": line.name,
+                    "amount": formatLang(self.env, approval.amount_total, currency_obj=approval.currency_id),
+                    "date": format_date(self.env, invoice.invoice_date_due or approval.create_date),
+                    **approval._get_list_status(),
+                }
+            )
+        return rows
+
+    def _get_list_status(self):
+        status = self._get_page_status()
+        if status == "approved" and self._get_issued_invoice():
+            status = "to_pay"
+        words = {
+            "requested": (self.env._("Waiting for you"), "primary"),
+            "to_pay": (self.env._("To pay"), "warning"),
+            "approved": (self.env._("Approved"), "success"),
+            "paid": (self.env._("Paid"), "success"),
+            "changes_requested": (self.env._("Being changed"), "info"),
+            "declined": (self.env._("Declined"), "secondary"),
+            "expired": (self.env._("Time over"), "secondary"),
+            "contested": (self.env._("Being clarified"), "danger"),
+        }
+        label, color = words.get(status, (self.env._("Closed"), "secondary"))
+        return {"status": status, "label": label, "color": color}
+
+    def _get_money(self, text):
+        """Write an amount of the snapshot with its currency, in the reader's format.
+
+        :param text: decimal text.
+        :rtype: str
+        """
+        return formatLang(self.env, float(text or 0), currency_obj=self.currency_id)
+
+    def _needs_code(self, seat):
+        return bool(seat) and self.level_required == "L2" and self.env.user._is_public()
+
+    def _get_page_status(self):
+        """Give the one word that decides what the page says.
+
+        :rtype: str
+        """
+        if self.state == "requested" and self.expires_on <= fields.Datetime.now():
+            return "expired"
+        if self.state in ("approved", "deemed_accepted"):
+            invoice = self._get_issued_invoice()
+            if invoice.payment_state in ("paid", "in_payment"):
+                return "paid"
+            return "approved"
+        return self.state
+
+    def _get_status_sentence(self):
+        """Say in words where this submission stands.
+
+        :rtype: str
+        """
+        names = ", ".join(self.decision_ids.partner_id.mapped("name"))
+        when = format_datetime(self.env, self.decided_on, dt_format="medium") if self.decided_on else ""
+        return {
+            "requested": self._get_waiting_sentence,
+            "approved": lambda: self._get_approved_sentence(names, when),
+            "paid": lambda: self.env._("Paid. Thank you."),
+            "deemed_accepted": lambda: self.env._("No answer came in time, so the work counts as accepted."),
+            "changes_requested": lambda: self.env._(
+                "%(names)s asked for changes on %(when)s.", names=names, when=when
+            ),
+            "declined": lambda: self.env._("%(names)s declined on %(when)s.", names=names, when=when),
+            "expired": lambda: self.env._("The time to answer is over. Ask for a new link, or write to us."),
+            "superseded": lambda: self.env._(
+                "This version was replaced by a newer one. You get a new link by mail."
+            ),
+            "cancelled": lambda: self.env._("This request was withdrawn. You need not do anything."),
+            "contested": lambda: self.env._("This decision is being clarified. Please do not pay for now."),
+        }[self._get_page_status()]()
+
+    def _get_waiting_sentence(self):
+        count = len(self._get_granted())
+        if self.quorum > 1:
+            return self.env._(
+                "%(count)s of %(needed)s approvals. Open until %(date)s.",
+                count=count,
+                needed=self.quorum,
+                date=format_date(self.env, self.expires_on),
+            )
+        return self.env._("Waiting for your answer until %s.", format_date(self.env, self.expires_on))
+
+    def _get_approved_sentence(self, names, when):
+        if self.is_on_behalf:
+            return self.env._(
+                "%(company)s recorded your approval, given on paper or by phone, on %(when)s.",
+                company=self.company_id.name,
+                when=when,
+            )
+        if self.state == "deemed_accepted":
+            return self.env._("No answer came in time, so the work counts as accepted since %s.", when)
+        return self.env._("Approved by %(names)s on %(when)s.", names=names, when=when)
+
+    # === FILES ===
+
+    def _find_file(self, file_uuid):
+        """Find a submitted file by its identifier; its bytes must be the frozen ones.
+
+        :return: the file's entry in the snapshot and its attachment, or (None, empty).
+        :rtype: tuple[dict | None, ir.attachment]
+        """
+        self.ensure_one()
+        snapshot, attachments = self._get_snapshot() or {}, self.sudo().attachment_ids
+        entry = next((item for item in snapshot.get("files") or () if item["file_uuid"] == file_uuid), None)
+        if not entry:
+            return None, attachments.browse()
+        chain = uuid.UUID(self.line_id.evidence_uuid)
+        found = attachments.filtered(
+            lambda item: str(uuid.uuid5(chain, f"{item.id}:{entry['sha256']}")) == file_uuid
+        )
+        return entry, found[:1]
+
+    # === COMPARING REVISIONS ===
+
+    def _get_differences(self):
+        """Tell what changed in the version that replaced this one, side by side.
+
+        :return: label, before and after of each difference.
+        :rtype: list[tuple[str, str, str]]
+        """
+        newer = self.line_id.approval_ids.filtered(lambda item: item.revision == self.revision + 1)
+        old, new = self._get_snapshot(), newer._get_snapshot() if newer else None
+        if self.state != "superseded" or not old or not new:
+            return []
+        rows = [
+            (self.env._("Milestone"), old["milestone"]["title"], new["milestone"]["title"]),
+            (
+                self.env._("What was done"),
+                html2plaintext(old["milestone"]["description_text"]),
+                html2plaintext(new["milestone"]["description_text"]),
+            ),
+            (
+                self.env._("Net"),
+                self._get_money(old["amount_untaxed"]),
+                self._get_money(new["amount_untaxed"]),
+            ),
+            (self.env._("Tax"), self._get_money(old["amount_tax"]), self._get_money(new["amount_tax"])),
+            (self.env._("Total"), self._get_money(old["amount_total"]), self._get_money(new["amount_total"])),
+            (
+                self.env._("Proof of work"),
+                ", ".join(item["name"] for item in old["files"]),
+                ", ".join(item["name"] for item in new["files"]),
+            ),
+        ]
+        return [row for row in rows if row[1] != row[2]]
+
+    # === PAYMENT ===
+
+    def _get_issued_invoice(self):
+        """Give the posted invoice of this submission, once there is one.
+
+        :rtype: account.move
+        """
+        self.ensure_one()
+        return self.sudo().move_id.filtered(lambda move: move.state == "posted" and move.milestone_claim)
+
+    def _can_pay(self):
+        """Tell whether the Pay Now button leads anywhere now.
+
+        :rtype: bool
+        """
+        invoice = self._get_issued_invoice()
+        return bool(invoice and self.state in ("approved", "deemed_accepted") and invoice._has_to_be_paid())
+
+    # === EVIDENCE OF THE PAGE ===
+
+    def _get_html_sha256(self, seat):
+        """Give the hash of the review block as it is rendered, so that a bug in it can be shown later.
+
+        :rtype: str
+        """
+        html = self.env["ir.qweb"]._render(
+            "milestone_billing.portal_review_block", self._prepare_review_values(seat)
+        )
+        return hashlib.sha256(str(html).encode()).hexdigest()
+
+    def _is_open(self):
+        """Tell whether a decision is possible.
+
+        :rtype: bool
+        """
+        return self.state not in CLOSED_STATES
+
+
+class MilestoneBillingApprovalLink(models.Model):
+    _inherit = "milestone.billing.approval.link"
+
+    def _mark_opened(self, visitor):
+        """Record that the holder of the mail came in."""
+        self.ensure_one()
+        link = self.sudo()
+        link.write(
+            {
+                "opened_count": link.opened_count + 1,
+                "opened_on": link.opened_on or fields.Datetime.now(),
+            }
+        )
+        link.approval_id._log_visit("link.opened", visitor, data={"link_id": link.uuid})
+
+    def _renew(self, per_day_max):
+        """Queue a fresh link to the same approver, a few times a day at most.
+
+        :return: whether one was queued.
+        :rtype: bool
+        """
+        self.ensure_one()
+        link = self.sudo()
+        since = fields.Datetime.now() - timedelta(days=1)
+        recent = link.seat_id.link_ids.filtered(
+            lambda item: item.create_date >= since and item.purpose == "resend"
+        )
+        if len(recent) >= per_day_max or link.approval_id.state == "cancelled":
+            return False
+        link._queue(link.seat_id, purpose="resend")
+        return True
+
+
+class MilestoneBillingLine(models.Model):
+    _inherit = "milestone.billing.line"
+
+    def _prepare_steps(self):
+        """Give the stepper: every milestone of the order, and how far it is, in the client's words.
+
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        lines = self.order_id.sudo().milestone_line_ids.filtered(lambda line: line._is_planned_on_order())
+        lines = lines.sorted(lambda line: (line.sequence, line.id)).with_context(lang=self.env.lang)
+        return [
+            {
+                "line": line,
+                "name": line.name,
+                "is_current": line.id == self.id,
+                **line._get_client_status(),
+            }
+            for line in lines
+        ]
+
+    def _get_client_status(self):
+        """Say how far a milestone is, in one word and one colour for the client.
+
+        :rtype: dict
+        """
+        self.ensure_one()
+        words = {
+            "paid": (self.env._("Paid"), "success"),
+            "to_pay": (self.env._("To pay"), "warning"),
+            "to_review": (self.env._("Waiting for you"), "primary"),
+            "in_work": (self.env._("Being changed"), "info"),
+            "approved": (self.env._("Approved"), "success"),
+            "contested": (self.env._("Being clarified"), "danger"),
+            "cancelled": (self.env._("Cancelled"), "secondary"),
+            "coming": (self.env._("Coming"), "secondary"),
+        }
+        code = self._get_client_status_code()
+        label, color = words[code]
+        return {"code": code, "label": label, "color": color}
+
+    def _get_client_status_code(self):
+        if self.state == "cancelled":
+            return "cancelled"
+        if self._get_current_approval().state == "contested":
+            return "contested"
+        if self.invoice_status == "paid":
+            return "paid"
+        if self.invoice_status in ("posted", "partial"):
+            return "to_pay"
+        return {"submitted": "to_review", "changes_requested": "in_work", "approved": "approved"}.get(
+            self.state, "coming"
+        )
