@@ -16,6 +16,7 @@ class StablecoinController(Controller):
     _page_url = f"/payment/{PROVIDER_CODE}/<string:access_token>"
     _choose_url = f"/payment/{PROVIDER_CODE}/<string:access_token>/choose"
     _withdraw_url = f"/payment/{PROVIDER_CODE}/<string:access_token>/withdraw"
+    _refund_url = f"/payment/{PROVIDER_CODE}/<string:access_token>/refund"
     _status_url = f"/payment/{PROVIDER_CODE}/<string:access_token>/status"
 
     @route(_page_url, type="http", auth="public", methods=["GET"], website=True, sitemap=False)
@@ -57,6 +58,15 @@ class StablecoinController(Controller):
         return request.make_json_response(
             {"version": payment._page_version()}, headers=list(_HEADERS.items())
         )
+
+    @route(_refund_url, type="http", auth="public", methods=["POST"], website=True, sitemap=False)
+    def stablecoin_refund(self, access_token, refund_id=None, address="", **_kwargs):
+        """Take the address to which the payer wants a refund."""
+        payment = self._find(access_token)
+        refund = payment.refund_ids.filtered(lambda refund: str(refund.id) == refund_id)
+        if not refund:
+            return request.not_found()
+        return self._act(payment, lambda: refund._confirm_address(address))
 
     def _find(self, access_token):
         Payment = request.env["milestone.billing.crypto.payment"].sudo()

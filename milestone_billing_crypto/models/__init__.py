@@ -1,16 +1,18 @@
-from . import (
-    account_move,
-    milestone_billing_crypto_address,
-    milestone_billing_crypto_chain,
-    milestone_billing_crypto_chain_watcher,
-    milestone_billing_crypto_node,
-    milestone_billing_crypto_payment,
-    milestone_billing_crypto_payment_page,
-    milestone_billing_crypto_quote,
-    milestone_billing_crypto_token,
-    milestone_billing_crypto_transfer,
-    milestone_billing_crypto_transfer_booking,
-    milestone_billing_crypto_wallet,
-    payment_provider,
-    payment_transaction,
-)
+from . import account_move
+from . import milestone_billing_crypto_chain
+from . import milestone_billing_crypto_chain_watcher
+from . import milestone_billing_crypto_node
+from . import milestone_billing_crypto_token
+from . import milestone_billing_crypto_wallet
+from . import milestone_billing_crypto_address
+from . import milestone_billing_crypto_payment
+from . import milestone_billing_crypto_payment_page
+from . import milestone_billing_crypto_quote
+from . import milestone_billing_crypto_transfer
+from . import milestone_billing_crypto_transfer_booking
+from . import milestone_billing_crypto_balance
+from . import milestone_billing_crypto_chain_sweep
+from . import milestone_billing_crypto_proof
+from . import milestone_billing_crypto_refund
+from . import payment_provider
+from . import payment_transaction

@@ -39,6 +39,7 @@ class MilestoneBillingCryptoPayment(models.Model):
     quote_ids = fields.One2many("milestone.billing.crypto.quote", "payment_id", readonly=True)
     quote_id = fields.Many2one("milestone.billing.crypto.quote", string="Current Quote", readonly=True)
     transfer_ids = fields.One2many("milestone.billing.crypto.transfer", "payment_id", readonly=True)
+    refund_ids = fields.One2many("milestone.billing.crypto.refund", "payment_id", readonly=True)
     state = fields.Selection(
         [
             ("new", "Not started"),
@@ -231,6 +232,25 @@ class MilestoneBillingCryptoPayment(models.Model):
             "milestone_billing_crypto.milestone_billing_crypto_transfer_action"
         )
         return {**action, "domain": [("payment_id", "=", self.id)], "context": {}}
+
+    def action_ask_refund(self):
+        """Open a new refund request for what was paid too much, or for all that was received."""
+        self.ensure_one()
+        self.check_access("write")
+        booked = self.transfer_ids.filtered(lambda transfer: transfer.booking_state == "booked")
+        if not booked:
+            raise UserError(self.env._("Nothing was received that could be sent back."))
+        excess = sum(booked.mapped("amount_excess"))
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": "milestone.billing.crypto.refund",
+            "view_mode": "form",
+            "context": {
+                "default_payment_id": self.id,
+                "default_token_id": booked[-1:].token_id.id,
+                "default_amount": excess or self.amount_received,
+            },
+        }
 
     def action_open_checkout(self):
         """Open the payer's page."""

@@ -44,6 +44,7 @@ class MilestoneBillingCryptoPayment(models.Model):
             self._is_expired(),
             self.transaction_id.state,
         ]
+        facts += self.refund_ids.mapped("state")
         for transfer in self._shown_transfers():
             depth = min(transfer.confirmations, transfer.confirmations_wanted)
             facts += [transfer.id, transfer.state, transfer.booking_state, depth]
@@ -81,6 +82,7 @@ class MilestoneBillingCryptoPayment(models.Model):
             "ask": self._prepare_ask(quote) if is_asking else False,
             "status": self._prepare_status("new" if is_choosing and self.state == "waiting" else self.state),
             "transfers": [transfer._prepare_line() for transfer in self._shown_transfers()],
+            "refunds": [refund._prepare_line() for refund in self.refund_ids],
             "can_withdraw": not self._shown_transfers() and transaction.state == "pending",
         }
 

@@ -193,6 +193,15 @@ class MilestoneBillingCryptoTransfer(models.Model):
         self.ensure_one()
         return {"type": "ir.actions.act_url", "url": self.explorer_link, "target": "new"}
 
+    def action_export(self):
+        """Download these receipts as a workbook."""
+        ids = ",".join(str(transfer.id) for transfer in self)
+        return {
+            "type": "ir.actions.act_url",
+            "url": f"/milestone_billing_crypto/receipts.xlsx?ids={ids}",
+            "target": "download",
+        }
+
     # === GETTERS === #
 
     def _units(self):

@@ -13,7 +13,7 @@ from conftest import load_tools
 from evm.node import Evm
 
 load_tools("milestone_billing_crypto")
-from milestone_billing_crypto_tools import abi, address, units
+from milestone_billing_crypto_tools import abi, address, units  # noqa: E402
 
 
 def main():

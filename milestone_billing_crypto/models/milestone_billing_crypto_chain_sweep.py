@@ -1,0 +1,150 @@
+"""The daily look at balances: what was paid late, dropped by a node, or hidden by one that lies."""
+
+from collections import defaultdict
+
+from odoo import fields, models
+
+from ..const import CALLS_PER_BATCH
+from ..tools import abi, finality, transfer_log
+from ..tools.address import normalize
+from ..tools.json_rpc import Call
+from .milestone_billing_crypto_chain_watcher import Reading, Snapshot
+
+#: Queries spent on finding what one address received unseen; more is a person's work.
+_RECOVERY_QUERIES_MAX = 200
+
+
+class MilestoneBillingCryptoChain(models.Model):
+    _inherit = "milestone.billing.crypto.chain"
+
+    def _sweep(self):
+        """Compare the balances of all offered addresses with the receipts, and recover what was missed."""
+        self.ensure_one()
+        self.token_ids._read_price()
+        addresses = self.env["milestone.billing.crypto.address"].search(
+            [("state", "!=", "free"), ("wallet_id.is_test", "=", self.is_test)]
+        )
+        block, balances = self._read_balances(addresses, self.token_ids)
+        suspects = self._find_unexplained(addresses, balances)
+        if suspects:
+            self._recover(suspects, block.number)
+        self._store_balances(addresses, balances, block)
+
+    def _read_balances(self, addresses, tokens):
+        """Return a block's header and ``{(address id, token id): base units}`` as of that block."""
+        block = transfer_log.parse_header(
+            self._call([Call("eth_getBlockByNumber", [hex(self.cursor_block), False])])[0]
+        )
+        pairs = [(address, token) for address in addresses for token in tokens]
+        balances = {}
+        for start in range(0, len(pairs), CALLS_PER_BATCH):
+            chunk = pairs[start : start + CALLS_PER_BATCH]
+            answers = self._call(self._balance_call(address, token, block) for address, token in chunk)
+            for (address, token), answer in zip(chunk, answers, strict=True):
+                balances[address.id, token.id] = abi.decode_uint(answer)
+        return block, balances
+
+    def _balance_call(self, address, token, block):
+        data = {"to": normalize(token.contract), "data": abi.encode_balance_of(address.address)}
+        return Call("eth_call", [data, hex(block.number)])
+
+    def _expected_balances(self, addresses):
+        """Return ``{(address id, token id): base units}`` by the transfers that stand."""
+        ours = {address.address: address.id for address in addresses}
+        expected = defaultdict(int)
+        transfers = self.env["milestone.billing.crypto.transfer"].search_fetch(
+            [
+                ("chain_id", "=", self.id),
+                ("state", "!=", "orphaned"),
+                "|",
+                ("receiver", "in", list(ours)),
+                ("sender", "in", list(ours)),
+            ],
+            ["receiver", "sender", "value", "token_id"],
+        )
+        for transfer in transfers:
+            if transfer.receiver in ours:
+                expected[ours[transfer.receiver], transfer.token_id.id] += int(transfer.value)
+            if transfer.sender in ours:
+                expected[ours[transfer.sender], transfer.token_id.id] -= int(transfer.value)
+        return expected
+
+    def _find_unexplained(self, addresses, balances):
+        expected = self._expected_balances(addresses)
+        ids = {
+            address_id
+            for (address_id, token_id), units in balances.items()
+            if units != expected[address_id, token_id]
+        }
+        return addresses.filtered(lambda address: address.id in ids)
+
+    def _recover(self, addresses, last):
+        """Look up what an address received or sent unseen, from when it was offered on."""
+        for address in addresses:
+            age = fields.Datetime.now() - (address.assigned_on or address.create_date)
+            blocks = int(age.total_seconds() * 1000 // self.block_time_ms) * 2 + finality.HASHES_KEPT
+            span = min([self.span_max] + [node.span for node in self.node_ids if node.span])
+            first = max(1, last - min(blocks, span * _RECOVERY_QUERIES_MAX))
+            self._record_found(address, self._find_transfers(address, first, last, span))
+
+    def _find_transfers(self, address, first, last, span):
+        tokens = {normalize(token.contract): token.id for token in self.token_ids}
+        found = []
+        for start in range(first, last + 1, span):
+            calls = self._log_calls(tokens, [address.address], start, min(start + span - 1, last))
+            for logs in self._call(calls):
+                found += [
+                    transfer for transfer in (transfer_log.parse_log(raw, tokens) for raw in logs) if transfer
+                ]
+        return found
+
+    def _record_found(self, address, transfers):
+        """Record transfers found outside of the ranges, after their blocks were checked."""
+        if not transfers or not self._lock_cursor(self.cursor_block or 0):
+            return
+        numbers = sorted({transfer.block_number for transfer in transfers})
+        raw = self._call(Call("eth_getBlockByNumber", [hex(number), False]) for number in numbers)
+        headers = {header.number: header for header in map(transfer_log.parse_header, raw)}
+        transfers = transfer_log.check_transfers(transfers, headers)
+        tokens = {normalize(token.contract): token.id for token in self.token_ids}
+        snapshot = Snapshot(self.cursor_block, {}, tokens, [address.address], [], 0)
+        self._record_transfers(snapshot, Reading("ok", self.head_block, headers=headers, transfers=transfers))
+
+    def _store_balances(self, addresses, balances, block):
+        """Write balances that are not nothing, one create for all new ones."""
+        Balance = self.env["milestone.billing.crypto.balance"]
+        known = {
+            (record.address_id.id, record.token_id.id): record
+            for record in Balance.search([("chain_id", "=", self.id), ("address_id", "in", addresses.ids)])
+        }
+        expected, new = self._expected_balances(addresses), []
+        for key, units in balances.items():
+            values = self._prepare_balance_values(key, units, expected[key], block)
+            if key in known:
+                known[key].write(values)
+            elif units or expected[key]:
+                new.append(values)
+        Balance.create(new)
+
+    def _prepare_balance_values(self, key, units, expected, block):
+        return {
+            "address_id": key[0],
+            "token_id": key[1],
+            "base_units": str(units),
+            "expected_units": str(expected),
+            "is_empty": not units,
+            "state": "ok" if units == expected else "unexplained",
+            "block_number": block.number,
+            "block_hash": block.hash,
+            "checked_on": fields.Datetime.now(),
+        }
+
+    def action_check_balances(self):
+        """Compare the balances of all offered addresses with the receipts now."""
+        self.check_access("write")
+        for chain in self.sudo():
+            chain._sweep()
+            self.env["milestone.billing.crypto.transfer"].sudo()._settle()
+        return self.env["ir.actions.act_window"]._for_xml_id(
+            "milestone_billing_crypto.milestone_billing_crypto_balance_action"
+        )

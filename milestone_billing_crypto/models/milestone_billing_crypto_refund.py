@@ -1,0 +1,235 @@
+from datetime import timedelta
+
+from odoo import Command, api, fields, models
+from odoo.exceptions import AccessError, UserError
+
+from ..tools import transfer_log, units
+from ..tools.address import AddressError, normalize, to_checksum
+from ..tools.json_rpc import Call
+
+
+class MilestoneBillingCryptoRefund(models.Model):
+    """A request to send money back. We hold no key: a person sends it, and we find it on the network.
+
+    The payer confirms where to: the address that sent may be an exchange's, and money sent there is lost.
+    """
+
+    _name = "milestone.billing.crypto.refund"
+    _description = "Stablecoin Refund"
+    _inherit = ["mail.thread"]
+    _order = "id desc"
+
+    name = fields.Char(compute="_compute_name")
+    payment_id = fields.Many2one(
+        "milestone.billing.crypto.payment", required=True, ondelete="restrict", index=True, tracking=True
+    )
+    company_id = fields.Many2one(related="payment_id.company_id", store=True, index=True)
+    token_id = fields.Many2one("milestone.billing.crypto.token", required=True, ondelete="restrict")
+    currency_id = fields.Many2one(related="token_id.peg_currency_id")
+    amount = fields.Monetary(
+        required=True, tracking=True, help="In the token's peg; one token is one unit of it."
+    )
+    base_units = fields.Char(compute="_compute_base_units", store=True)
+    credit_note_id = fields.Many2one(
+        "account.move",
+        domain="[('move_type', '=', 'out_refund'), ('state', '=', 'posted')]",
+        help="What the refund settles; without one it is taken from the customer's open credit.",
+    )
+    reason = fields.Char()
+    payout_address = fields.Char(readonly=True, copy=False, tracking=True)
+    confirmed_on = fields.Datetime(readonly=True, copy=False)
+    state = fields.Selection(
+        [
+            ("requested", "Address asked"),
+            ("confirmed", "To send"),
+            ("done", "Sent and booked"),
+            ("cancelled", "Cancelled"),
+        ],
+        default="requested",
+        required=True,
+        readonly=True,
+        copy=False,
+        tracking=True,
+    )
+    tx_hash = fields.Char(string="Transaction Hash", copy=False)
+    gas_text = fields.Char(string="Gas Paid", help="In the network's own coin, as the explorer shows it.")
+    gas_cost = fields.Monetary(help="Worth of the gas, for the accountant.")
+    account_payment_id = fields.Many2one("account.payment", readonly=True, copy=False)
+
+    _amount_positive = models.Constraint("CHECK (amount > 0)", "A refund has a positive amount.")
+    _tx_hash_unique = models.UniqueIndex("(lower(tx_hash)) WHERE tx_hash IS NOT NULL AND state = 'done'")
+
+    @api.depends("payment_id.reference")
+    def _compute_name(self):
+        for refund in self:
+            refund.name = self.env._("Refund of %(reference)s", reference=refund.payment_id.reference or "")
+
+    @api.depends("amount", "token_id")
+    def _compute_base_units(self):
+        for refund in self:
+            text = f"{refund.amount:.{refund.currency_id.decimal_places}f}" if refund.currency_id else "0"
+            refund.base_units = str(units.parse(text, refund.token_id.decimals)) if refund.token_id else "0"
+
+    def write(self, vals):
+        """Override: what was agreed with the payer does not change afterwards."""
+        agreed = {"payment_id", "token_id", "amount"} & set(vals)
+        if agreed and any(refund.state != "requested" for refund in self):
+            raise UserError(
+                self.env._("The payer has confirmed this refund. Cancel it and ask again instead.")
+            )
+        if "payout_address" in vals and not self.env.su:
+            raise AccessError(self.env._("Only the payer says where a refund goes to."))
+        return super().write(vals)
+
+    def action_cancel(self):
+        """Give the request up."""
+        self.check_access("write")
+        if any(refund.state == "done" for refund in self):
+            raise UserError(self.env._("This refund is booked already."))
+        self.state = "cancelled"
+        return True
+
+    def action_find(self):
+        """Look for the transfer: by the hash that was entered, else among what left our addresses."""
+        self.check_access("write")
+        for refund in self:
+            if refund.state != "confirmed":
+                raise UserError(self.env._("The payer has not confirmed an address yet."))
+            if not refund.sudo()._find():
+                raise UserError(
+                    self.env._(
+                        "No final transfer of %(amount)s to %(address)s was found. Enter the transaction's hash, "
+                        "or wait until it is confirmed.",
+                        amount=refund.token_id._to_text(refund.base_units),
+                        address=refund.payout_address,
+                    )
+                )
+        return True
+
+    # === THE PAYER === #
+
+    def _confirm_address(self, text):
+        """Take the payer's address.
+
+        :raise UserError: if it is not an address, or the request is no longer open.
+        """
+        self.ensure_one()
+        self.lock_for_update()
+        if self.state != "requested":
+            raise UserError(self.env._("This refund is no longer open."))
+        try:
+            address = normalize(text)
+        except AddressError as error:
+            message = self.env._("This is not an address of an EVM network. Copy it from your wallet.")
+            if error.code == "checksum":
+                message = self.env._("The address has a wrong letter in it. Copy it again from your wallet.")
+            raise UserError(message) from None
+        if self.env["milestone.billing.crypto.address"].search_count([("address", "=", address)], limit=1):
+            raise UserError(self.env._("This is our own address. Please give one of your wallet."))
+        self.write(
+            {
+                "payout_address": to_checksum(address),
+                "confirmed_on": fields.Datetime.now(),
+                "state": "confirmed",
+            }
+        )
+
+    def _prepare_line(self):
+        """Return what the payer sees of a refund."""
+        self.ensure_one()
+        return {
+            "id": self.id,
+            "amount": self.token_id._to_text(self.base_units),
+            "network": self.token_id.chain_id.name,
+            "is_open": self.state == "requested",
+            "address": self.payout_address,
+            "state": dict(self._fields["state"]._description_selection(self.env))[self.state],
+        }
+
+    # === ON THE NETWORK === #
+
+    def _find(self):
+        """Book the refund when its transfer is found and final; tells whether it was."""
+        self.ensure_one()
+        transfer = self.env["milestone.billing.crypto.transfer"].search(
+            [
+                ("direction", "=", "out"),
+                ("state", "=", "final"),
+                ("token_id", "=", self.token_id.id),
+                ("receiver", "=", normalize(self.payout_address)),
+                ("value", "=", self.base_units),
+                ("company_id", "=", self.company_id.id),
+                ("block_time", ">=", self.confirmed_on),
+                ("booking_state", "=", "ignored"),
+            ],
+            limit=1,
+        )
+        moment = self._ask_network(self.tx_hash.strip().lower()) if self.tx_hash else transfer.block_time
+        if not moment:
+            return False
+        self.tx_hash = self.tx_hash or transfer.tx_hash
+        if transfer.tx_hash == self.tx_hash.strip().lower():
+            transfer._update({"booking_state": "booked"})
+        self._book(moment)
+        return True
+
+    def _ask_network(self, tx_hash):
+        """Return the time of a final transaction that pays exactly this refund, else False."""
+        chain = self.token_id.chain_id
+        try:
+            tx_hash = transfer_log.block_hash(tx_hash)
+        except transfer_log.RangeError:
+            raise UserError(self.env._("This is not a transaction hash.")) from None
+        receipt, block = chain._call(
+            [Call("eth_getTransactionReceipt", [tx_hash]), Call("eth_getBlockByNumber", ["latest", False])]
+        )
+        if not isinstance(receipt, dict) or receipt.get("status") != "0x1":
+            return False
+        token, head = normalize(self.token_id.contract), transfer_log.parse_header(block).number
+        number = transfer_log.quantity(receipt.get("blockNumber"))
+        transfers = [transfer_log.parse_log(raw, {token}) for raw in receipt.get("logs", [])]
+        wanted = (normalize(self.payout_address), int(self.base_units))
+        paid = any(transfer and (transfer.receiver, transfer.value) == wanted for transfer in transfers)
+        if not paid or head - number + 1 < chain.confirmations:
+            return False
+        header = transfer_log.parse_header(
+            chain._call([Call("eth_getBlockByNumber", [hex(number), False])])[0]
+        )
+        return fields.Datetime.from_string("1970-01-01 00:00:00") + timedelta(seconds=header.timestamp)
+
+    # === ACCOUNTING === #
+
+    def _book(self, moment):
+        """Create the outbound payment and settle the credit note, or the customer's credit, with it."""
+        self.ensure_one()
+        journal = self.token_id._get_wallet_journal(self.company_id)
+        line = journal.outbound_payment_method_line_ids.filtered(lambda line: line.code == "manual")[:1]
+        partner = self.payment_id.partner_id.commercial_partner_id
+        payment = self.env["account.payment"].create(
+            {
+                "payment_type": "outbound",
+                "partner_type": "customer",
+                "partner_id": partner.id,
+                "amount": self.amount,
+                "currency_id": self.currency_id.id,
+                "journal_id": journal.id,
+                "company_id": self.company_id.id,
+                "payment_method_line_id": line.id,
+                "date": moment.date(),
+                "memo": f"{self.name} - {self.tx_hash}",
+                "invoice_ids": [Command.set(self.credit_note_id.ids)],
+            }
+        )
+        payment.action_post()
+        lines = payment.move_id.line_ids + self._credit_lines(partner, payment.destination_account_id)
+        lines.filtered(
+            lambda one: one.account_id == payment.destination_account_id and not one.reconciled
+        ).reconcile()
+        self.write({"state": "done", "account_payment_id": payment.id})
+
+    def _credit_lines(self, partner, account):
+        if self.credit_note_id:
+            return self.credit_note_id.line_ids
+        return self.payment_id.transfer_ids.move_id.line_ids.filtered(
+            lambda line: line.account_id == account and line.partner_id == partner and not line.reconciled
+        )

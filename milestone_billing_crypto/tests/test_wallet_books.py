@@ -1,0 +1,165 @@
+import csv
+import io
+
+import openpyxl
+from odoo import Command
+from odoo.exceptions import UserError
+from odoo.tests import HttpCase, new_test_user, tagged
+
+from ..tools.address import to_checksum
+from .common import MILLION, CryptoCommon
+
+MANAGER = "milestone_billing_crypto.milestone_billing_crypto_group_manager"
+
+
+@tagged("post_install", "-at_install")
+class TestWalletBooks(CryptoCommon, HttpCase):
+    """Balances, proof of wallet, refunds and exports agree with the network."""
+
+    def test_money_that_a_lying_node_hid_is_found_by_the_balance_check(self):
+        payment = self.create_payment(1500)
+        self.proxy.rule = lambda call, result: [] if call["method"] == "eth_getLogs" else result
+        self.pay(payment)
+        self.watch(5)
+        self.assertFalse(payment.transfer_ids)
+        self.chain._sweep()
+        balance = self.env["milestone.billing.crypto.balance"].search(
+            [("address_id", "=", payment.address_id.id)]
+        )
+        self.assertEqual((balance.state, balance.base_units), ("unexplained", str(1500 * MILLION)))
+        self.proxy.reset()
+        self.chain._sweep()
+        self.assertEqual(balance.state, "ok")
+        self.watch(1)
+        self.assert_paid(payment)
+
+    def test_late_payment_long_after_the_close_watch_is_found(self):
+        payment = self.create_payment(1500)
+        payment.quote_id.expires_on = "2020-01-01"
+        payment.address_id._update({"watch_until": "2020-02-01"})
+        self.pay(payment)
+        self.watch(5)
+        self.assertFalse(payment.transfer_ids)
+        self.chain.action_check_balances()
+        self.watch()
+        self.assert_paid(payment)
+        self.assertEqual(payment.transfer_ids.match_kind, "late")
+
+    def test_balance_check_asks_in_batches_and_writes_only_what_exists(self):
+        payments = [self.create_payment(10) for _number in range(5)]
+        self.pay_and_settle(payments[0])
+        self.proxy.requests.clear()
+        self.chain._sweep()
+        self.assertLessEqual(len(self.proxy.requests), 6)
+        self.assertEqual(self.env["milestone.billing.crypto.balance"].search_count([]), 1)
+
+    def test_proof_of_wallet_has_no_difference_and_shows_one(self):
+        paid, seen = self.create_payment(1500), self.create_payment(200)
+        self.pay_and_settle(paid)
+        self.pay(seen)
+        self.watch()
+        proof = self.env["milestone.billing.crypto.proof"].create({"chain_id": self.chain.id})
+        proof.action_prove()
+        line = proof.line_ids.filtered(lambda one: one.token_id == self.usdc)
+        self.assertEqual((line.chain_amount, line.ledger_amount, line.waiting_amount), (1700, 1500, 200))
+        self.assertTrue(proof.is_proven)
+        self.assertEqual(
+            proof.block_hash, self.evm.rpc("eth_getBlockByNumber", hex(proof.block_number), False)["hash"]
+        )
+        self.env["account.move"].create(
+            {
+                "journal_id": self.usdc.journal_id.id,
+                "line_ids": [
+                    Command.create({"account_id": self.usdc.journal_id.default_account_id.id, "credit": 3}),
+                    Command.create({"account_id": self.tolerance_account.id, "debit": 3}),
+                ],
+            }
+        ).action_post()
+        proof.action_prove()
+        self.assertEqual(sorted(proof.line_ids.mapped("unexplained_amount")), [0, 3])
+        self.assertFalse(proof.is_proven)
+
+    # === REFUNDS === #
+
+    def overpaid(self):
+        """Return a payment with 200 too much, and a refund request for it."""
+        payment = self.create_payment(1500)
+        self.pay_and_settle(payment, 1700 * MILLION)
+        action = payment.action_ask_refund()
+        values = {name.removeprefix("default_"): value for name, value in action["context"].items()}
+        return payment, self.env["milestone.billing.crypto.refund"].create(values)
+
+    def test_refund_goes_where_the_payer_says_and_settles_the_credit(self):
+        payment, refund = self.overpaid()
+        self.assertEqual((refund.amount, refund.base_units), (200, str(200 * MILLION)))
+        with self.assertRaises(UserError):
+            refund.action_find()
+        self.authenticate(None, None)
+        page = self.url_open(payment._checkout_url()).text
+        token = page.split('name="csrf_token" value="')[1].split('"')[0]
+        data = {"csrf_token": token, "refund_id": str(refund.id), "address": "0x123"}
+        page = self.url_open(payment._checkout_url() + "/refund", data=data).text
+        self.assertIn("not an address", page)
+        own = {**data, "address": payment.address_id.checksum}
+        self.assertIn("our own address", self.url_open(payment._checkout_url() + "/refund", data=own).text)
+        payout = to_checksum(self.payers[7])
+        self.url_open(payment._checkout_url() + "/refund", data={**data, "address": payout})
+        self.assertEqual((refund.state, refund.payout_address), ("confirmed", payout))
+        with self.assertRaises(UserError):
+            refund.amount = 300
+        refund.tx_hash = self.usdc_contract.send("transfer", payout, 199 * MILLION, sender=1)
+        self.evm.mine(5)
+        with self.assertRaises(UserError):
+            refund.action_find()
+        refund.tx_hash = self.usdc_contract.send("transfer", payout, 200 * MILLION, sender=1)
+        with self.assertRaises(UserError):
+            refund.action_find()
+        self.evm.mine(5)
+        refund.action_find()
+        self.assertEqual(refund.state, "done")
+        self.assertEqual(refund.account_payment_id.journal_id, self.usdc.journal_id)
+        receivable = self.partner_a.property_account_receivable_id
+        lines = payment.transfer_ids.move_id.line_ids.filtered(lambda line: line.account_id == receivable)
+        self.assertEqual(lines.amount_residual, 0)
+
+    def test_address_of_a_refund_cannot_be_set_by_a_colleague(self):
+        _payment, refund = self.overpaid()
+        manager = new_test_user(
+            self.env, "crypto_refunder", groups=f"{MANAGER},account.group_account_invoice"
+        )
+        with self.assertRaises(Exception) as caught:
+            refund.with_user(manager).write({"payout_address": "0x" + "1" * 40})
+        self.assertIn("Only the payer", str(caught.exception))
+
+    # === EXPORTS === #
+
+    def test_exports_keep_all_digits_and_hold_no_formula(self):
+        payment = self.create_payment(1234.56, token=self.dai)
+        self.pay_and_settle(payment, contract=self.dai_contract)
+        new_test_user(
+            self.env,
+            "crypto_exporter",
+            groups=f"{MANAGER},account.group_account_invoice",
+            password="crypto_exporter",
+        )
+        self.authenticate("crypto_exporter", "crypto_exporter")
+        response = self.url_open("/milestone_billing_crypto/receipts.csv")
+        rows = list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"))))
+        row = next(row for row in rows if row["transaction"] == payment.transfer_ids.tx_hash)
+        self.assertEqual(row["base_units"], "1234560000000000000000")
+        self.assertEqual((row["amount"], row["value"], row["currency"]), ("1234.56", "1234.56", "USD"))
+        self.assertEqual(row["invoice"], self.invoice_of(payment).name)
+        self.assertEqual(row["journal_entry"], payment.transfer_ids.move_id.name)
+        sheet = openpyxl.load_workbook(
+            io.BytesIO(self.url_open("/milestone_billing_crypto/receipts.xlsx").content)
+        ).active
+        self.assertEqual(sheet.max_row, len(rows) + 1)
+        self.assertTrue(all(cell.data_type in ("s", "inlineStr", "n") for line in sheet for cell in line))
+        self.chain._sweep()
+        sweep = self.url_open("/milestone_billing_crypto/sweep.csv").text
+        self.assertIn(payment.address_id.checksum, sweep)
+        self.assertEqual(self.url_open("/milestone_billing_crypto/receipts.exe").status_code, 404)
+        self.authenticate(None, None)
+        self.assertNotIn(
+            payment.transfer_ids.tx_hash, self.url_open("/milestone_billing_crypto/receipts.csv").text
+        )
