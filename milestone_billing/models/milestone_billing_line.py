@@ -26,8 +26,8 @@ AMOUNT_TYPES = [("percent", "Percent"), ("fixed", "Fixed"), ("remainder", "Remai
 LINE_STATES = [
     ("planned", "Planned"),
     ("submitted", "With the client"),
-    ("approved", "Approved"),
     ("changes_requested", "Changes requested"),
+    ("approved", "Approved"),
     ("cancelled", "Cancelled"),
 ]
 PLAN_FIELDS = {"sequence", "kind", "amount_type", "percent", "amount_fixed", "allocation_mode", "schedule_id"}

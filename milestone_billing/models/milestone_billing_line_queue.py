@@ -1,14 +1,51 @@
 """The work queue: what can be billed now, what waits for whom, and since when."""
 
 from odoo import api, fields, models
+from odoo.addons.project.models.project_task import CLOSED_STATES
 from odoo.fields import Domain
 from odoo.tools import SQL
+
+from .milestone_billing_line import LINE_STATES
+
+READY_QUERY = """(
+    SELECT queue.id FROM (
+        SELECT line.*, o.state AS order_state, o.client_order_ref, schedule.gate,
+               LAG(line.invoice_status) OVER place AS previous_status,
+               LAG(line.amount_total) OVER place AS previous_total,
+               COUNT(*) FILTER (WHERE line.state = 'planned') OVER place AS planned_count
+          FROM milestone_billing_line line
+          JOIN sale_order o ON o.id = line.order_id
+          JOIN milestone_billing_schedule schedule ON schedule.id = line.schedule_id
+         WHERE line.state != 'cancelled'
+        WINDOW place AS (PARTITION BY line.order_id ORDER BY line.sequence, line.id)
+    ) queue
+      LEFT JOIN project_milestone stage ON stage.id = queue.project_milestone_id
+     WHERE queue.state = 'planned' AND queue.is_on_hold IS NOT TRUE AND queue.order_state = 'sale'
+       AND COALESCE(queue.invoice_status, 'none') IN ('none', 'credited')
+       AND (queue.po_required IS NOT TRUE OR COALESCE(queue.client_order_ref, '') != '')
+       AND (queue.proof_required IS NOT TRUE OR EXISTS (
+            SELECT 1 FROM milestone_billing_line_proof_rel proof WHERE proof.line_id = queue.id))
+       AND (queue.gate != 'block' OR queue.previous_status IS NULL OR queue.previous_status = 'paid'
+            OR COALESCE(queue.previous_total, 0) = 0)
+       AND CASE queue.trigger
+           WHEN 'date' THEN queue.trigger_date <= %(today)s
+           WHEN 'previous_paid' THEN queue.previous_status = 'paid'
+           WHEN 'manual' THEN queue.planned_count = 1
+           WHEN 'order_confirmed' THEN queue.planned_count = 1
+           ELSE stage.is_reached IS TRUE OR (
+                SELECT BOOL_AND(task.state IN %(closed)s OR COALESCE(type.is_milestone_billing, FALSE))
+                  FROM project_task task
+                  LEFT JOIN project_task_type type ON type.id = task.stage_id
+                 WHERE task.active AND (
+                       task.milestone_billing_line_id = queue.id OR task.milestone_id = queue.project_milestone_id))
+           END
+)"""
 
 
 class MilestoneBillingLine(models.Model):
     _inherit = "milestone.billing.line"
 
-    state = fields.Selection(group_expand=True)
+    state = fields.Selection(group_expand="_group_expand_state")
     project_manager_id = fields.Many2one(
         related="project_id.user_id", string="Project Manager", store=True, index=True
     )
@@ -18,12 +55,18 @@ class MilestoneBillingLine(models.Model):
         store=True,
         help="Its date, the deadline of its project milestone, or the day it was completed.",
     )
+    can_complete = fields.Boolean(
+        compute="_compute_is_ready",
+        compute_sudo=True,
+        help="Nothing forbids completing this milestone now, whatever its trigger.",
+    )
     is_ready = fields.Boolean(
         string="Ready to Bill",
         compute="_compute_is_ready",
         search="_search_is_ready",
         compute_sudo=True,
-        help="Nothing but its completion stands between this milestone and its invoice.",
+        help="What triggers this milestone has happened, and nothing forbids billing it. One that is completed by "
+        "hand is ready when it is next in its schedule.",
     )
     is_blocked_by_payment = fields.Boolean(
         compute="_compute_is_blocked_by_payment",
@@ -51,14 +94,52 @@ class MilestoneBillingLine(models.Model):
                 or line.project_milestone_id.sudo().deadline
             )
 
-    @api.depends("blocked_reason", "state", "invoice_status", "is_on_hold")
+    @api.model
+    def _group_expand_state(self, states, domain):
+        """Show every state as a column, also empty ones, except the cancelled one."""
+        return [state for state, _label in LINE_STATES if state != "cancelled" or state in states]
+
+    @api.depends(
+        "blocked_reason",
+        "state",
+        "invoice_status",
+        "is_on_hold",
+        "task_ids.is_closed",
+        "task_ids.stage_id",
+        "project_milestone_id.is_reached",
+        "project_milestone_id.task_ids.is_closed",
+        "order_id.milestone_line_ids.state",
+    )
     def _compute_is_ready(self):
         planned = self.filtered(
             lambda line: line.state == "planned" and line.invoice_status in (False, "none", "credited")
         )
         blocked = planned._get_completion_obstacles()
         for line in self:
-            line.is_ready = line in planned and line not in blocked
+            line.can_complete = line in planned and line not in blocked
+            line.is_ready = line.can_complete and line._is_triggered()
+
+    def _is_triggered(self):
+        """Tell whether what this milestone waits for has happened.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        if self.trigger in ("project_milestone", "task_stage"):
+            return self.project_milestone_id.is_reached or self._is_work_done()
+        if self.trigger == "date":
+            return bool(self.trigger_date) and self.trigger_date <= fields.Date.context_today(self)
+        if self.trigger == "previous_paid":
+            return self._get_previous_line().invoice_status == "paid"
+        previous = self._get_previous_lines()
+        return not previous.filtered(lambda line: line.state == "planned")
+
+    def _get_previous_lines(self):
+        """Give all milestones before this one in the schedule, cancelled ones left out."""
+        self.ensure_one()
+        lines = self.order_id.milestone_line_ids.filtered(lambda line: line.state != "cancelled")
+        place = (self.sequence, self.id)
+        return lines.filtered(lambda line: (line.sequence, line.id) < place)
 
     @api.model
     def _search_is_ready(self, operator, value):
@@ -69,34 +150,21 @@ class MilestoneBillingLine(models.Model):
 
     @api.model
     def _get_ready_query(self):
-        """Say in SQL what `_get_obstacle` says for one milestone, so that a long queue takes one statement.
+        """Say in SQL what `_get_obstacle` and `_is_triggered` say for one milestone.
+
+        So a queue of any length takes one statement; a test holds both sayings together.
 
         :rtype: SQL
         """
         self.flush_model()
         self.env["sale.order"].flush_model(["state", "client_order_ref"])
         self.env["milestone.billing.schedule"].flush_model(["gate"])
-        return SQL(
-            """(
-            SELECT queue.id FROM (
-                SELECT line.*, o.state AS order_state, o.client_order_ref, schedule.gate,
-                       LAG(line.invoice_status) OVER place AS previous_status,
-                       LAG(line.amount_total) OVER place AS previous_total
-                  FROM milestone_billing_line line
-                  JOIN sale_order o ON o.id = line.order_id
-                  JOIN milestone_billing_schedule schedule ON schedule.id = line.schedule_id
-                 WHERE line.state != 'cancelled'
-                WINDOW place AS (PARTITION BY line.order_id ORDER BY line.sequence, line.id)
-            ) queue
-             WHERE queue.state = 'planned' AND queue.is_on_hold IS NOT TRUE AND queue.order_state = 'sale'
-               AND COALESCE(queue.invoice_status, 'none') IN ('none', 'credited')
-               AND (queue.po_required IS NOT TRUE OR COALESCE(queue.client_order_ref, '') != '')
-               AND (queue.proof_required IS NOT TRUE OR EXISTS (
-                    SELECT 1 FROM milestone_billing_line_proof_rel proof WHERE proof.line_id = queue.id))
-               AND (queue.gate != 'block' OR queue.previous_status IS NULL OR queue.previous_status = 'paid'
-                    OR COALESCE(queue.previous_total, 0) = 0)
-            )"""
+        self.env["project.milestone"].flush_model(["is_reached"])
+        self.env["project.task.type"].flush_model(["is_milestone_billing"])
+        self.env["project.task"].flush_model(
+            ["state", "stage_id", "milestone_id", "milestone_billing_line_id"]
         )
+        return SQL(READY_QUERY, today=fields.Date.context_today(self), closed=tuple(CLOSED_STATES))
 
     @api.depends("state", "schedule_id.gate", "order_id.milestone_line_ids.invoice_status")
     def _compute_is_blocked_by_payment(self):

@@ -22,19 +22,20 @@ class SaleOrder(models.Model):
         copy=False,
         depends=["milestone_schedule_id"],
     )
-    milestone_line_count = fields.Integer(compute="_compute_milestone_figures")
-    milestone_done_count = fields.Integer(compute="_compute_milestone_figures")
-    milestone_amount_billed = fields.Monetary(compute="_compute_milestone_figures")
+    milestone_line_count = fields.Integer(compute="_compute_milestone_figures", compute_sudo=True)
+    milestone_done_count = fields.Integer(compute="_compute_milestone_figures", compute_sudo=True)
+    milestone_amount_billed = fields.Monetary(compute="_compute_milestone_figures", compute_sudo=True)
     milestone_amount_contract = fields.Monetary(
         string="Contract",
         compute="_compute_milestone_plan",
+        compute_sudo=True,
         help="Untaxed total of the order lines billed by milestones.",
     )
     milestone_amount_planned = fields.Monetary(
-        string="Planned in Milestones", compute="_compute_milestone_plan"
+        string="Planned in Milestones", compute="_compute_milestone_plan", compute_sudo=True
     )
     milestone_amount_difference = fields.Monetary(
-        string="Missing (-) or Too Much (+)", compute="_compute_milestone_plan"
+        string="Missing (-) or Too Much (+)", compute="_compute_milestone_plan", compute_sudo=True
     )
 
     # === COMPUTE ===

@@ -26,13 +26,58 @@ class TestQueue(MilestoneBillingCommon):
         order.milestone_line_ids[1].proof_required = True
         order.milestone_line_ids[2].po_required = True
         ready = self.assertSearchAgrees(lines, "is_ready")
-        self.assertEqual(ready, order.milestone_line_ids[3] + blocked.milestone_line_ids[0])
+        self.assertEqual(ready, blocked.milestone_line_ids[0])
+        self.assertTrue(order.milestone_line_ids[3].can_complete)
+        order.milestone_line_ids[0].action_resume()
+        ready = self.assertSearchAgrees(lines, "is_ready")
+        self.assertEqual(ready, order.milestone_line_ids[0] + blocked.milestone_line_ids[0])
+        order.milestone_line_ids[:2].write({"proof_required": False})
+        order.milestone_line_ids[:2].action_complete()
+        self.assertSearchAgrees(lines, "is_ready")
         order.client_order_ref = "PO 7"
         blocked.milestone_line_ids[0].action_complete()
         self.pay(blocked.milestone_line_ids[0].invoice_ids)
         ready = self.assertSearchAgrees(lines, "is_ready")
         self.assertIn(order.milestone_line_ids[2], ready)
         self.assertIn(blocked.milestone_line_ids[1], ready)
+
+    def test_ready_search_follows_every_trigger(self):
+        self.env.user.group_ids += self.env.ref("project.group_project_manager")
+        project = self.env["project.project"].create({"name": "P", "allow_milestones": True})
+        order = self.create_order(shares=(20, 20, 20, 20, 20), confirm=False, project_id=project.id)
+        lines = order.milestone_line_ids
+        for line, trigger in zip(
+            lines,
+            ("order_confirmed", "project_milestone", "task_stage", "date", "previous_paid"),
+            strict=True,
+        ):
+            line.trigger = trigger
+        lines[3].trigger_date = "2999-01-01"
+        order.action_confirm()
+        Task = self.env["project.task"].with_context(tracking_disable=True)
+        stage = self.env["project.task.type"].create({"name": "S", "project_ids": [(4, project.id)]})
+        by_line = Task.create(
+            {
+                "name": "A",
+                "project_id": project.id,
+                "stage_id": stage.id,
+                "milestone_billing_line_id": lines[2].id,
+            }
+        )
+        by_milestone = Task.create(
+            {"name": "B", "project_id": project.id, "milestone_id": lines[1].project_milestone_id.id}
+        )
+        self.assertFalse(self.assertSearchAgrees(lines, "is_ready"))
+        lines[1:3].action_hold()
+        lines[1].project_milestone_id.is_reached = True
+        (by_line + by_milestone).write({"state": "1_done"})
+        lines[1:3].action_resume()
+        self.assertEqual(self.assertSearchAgrees(lines, "is_ready"), lines[1:3])
+        by_line.state = "01_in_progress"
+        lines[3].trigger_date = "2020-01-01"
+        self.assertEqual(self.assertSearchAgrees(lines, "is_ready"), lines[1] + lines[3])
+        stage.is_milestone_billing = True
+        self.assertEqual(self.assertSearchAgrees(lines, "is_ready"), lines[1:4])
 
     def test_blocked_by_payment_search_agrees(self):
         order = self.create_order()
@@ -45,6 +90,7 @@ class TestQueue(MilestoneBillingCommon):
         self.assertTrue(line.is_ready)
         line.action_complete()
         self.assertFalse(line.is_ready)
+        self.assertFalse(line.can_complete)
 
     def test_every_unbilled_line_says_why(self):
         order = self.create_order()

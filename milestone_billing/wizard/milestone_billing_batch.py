@@ -55,7 +55,7 @@ class MilestoneBillingBatch(models.TransientModel):
             if line.state == "cancelled" or line.invoice_status in ("posted", "partial", "paid"):
                 return self.env._("It is billed or cancelled, there is nothing to hold.")
             return False
-        return False if line.is_ready else line.blocked_reason or self.env._("It is billed already.")
+        return False if line.can_complete else line.blocked_reason or self.env._("It is billed already.")
 
     def _get_outcome(self, line):
         if self.operation == "hold":
@@ -68,7 +68,7 @@ class MilestoneBillingBatch(models.TransientModel):
 
     def _get_recipients(self, line):
         """Give the people who will be asked to decide about a milestone."""
-        if not line.approval_required or not line.is_ready:
+        if not line.approval_required or not line.can_complete:
             return self.env["res.partner"]
         return line.sudo().schedule_id.approver_ids.partner_id or line.partner_id
 
