@@ -1,5 +1,6 @@
 from . import res_company
 from . import res_config_settings
+from . import milestone_billing_amounts_mixin
 from . import milestone_billing_template
 from . import milestone_billing_template_line
 from . import milestone_billing_schedule
@@ -8,6 +9,8 @@ from . import milestone_billing_allocation
 from . import milestone_billing_plan
 from . import milestone_billing_statement
 from . import milestone_billing_retainage
+from . import milestone_billing_recovery
+from . import milestone_billing_deposit
 from . import milestone_billing_line_state
 from . import milestone_billing_line_invoice
 from . import milestone_billing_line_blocking
@@ -45,7 +48,10 @@ from . import milestone_billing_attempt
 from . import sale_order
 from . import sale_order_buttons
 from . import sale_order_line
+from . import sale_order_line_invoice
+from . import sale_advance_payment_inv
 from . import account_move
+from . import account_move_credit
 from . import account_move_label
 from . import account_move_retainage
 from . import account_move_approval

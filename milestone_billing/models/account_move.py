@@ -22,6 +22,9 @@ class AccountMove(models.Model):
         readonly=True,
         copy=False,
     )
+    milestone_is_advance = fields.Boolean(
+        string="Advance", readonly=True, copy=False, help="A deposit that later milestones recover."
+    )
     milestone_credited = fields.Boolean(
         readonly=True, copy=False, help="A credit note gave back the right to bill the milestone."
     )
@@ -70,80 +73,6 @@ class AccountMove(models.Model):
         posted._clear_retainage()
         return posted
 
-    def _give_capacity_back(self):
-        """Return what a posted credit note takes back to the milestone's planned allocations."""
-        credits = self.filtered(
-            lambda move: (
-                move.move_type == "out_refund"
-                and move.reversed_entry_id.milestone_document in ("stage", "release")
-            )
-        )
-        for credit in credits:
-            credit._book_milestone_credit()
-
-    def _book_milestone_credit(self):
-        self.ensure_one()
-        invoice, line = self.reversed_entry_id, self.reversed_entry_id.milestone_line_id.sudo()
-        values_list = self._prepare_credit_allocations(line)
-        line.schedule_id._lock()
-        self.sudo().write(
-            {
-                "milestone_line_id": line.id,
-                "milestone_document": "credit",
-                "milestone_step": line.schedule_id.lock_version,
-            }
-        )
-        invoice.sudo().milestone_credited = True
-        Allocation = self.env["milestone.billing.allocation"].sudo()
-        Allocation.create([{**values, "move_id": self.id} for values in values_list])
-        line._plan_credited(values_list)
-        line._reopen()
-
-    def _prepare_credit_allocations(self, line):
-        """Read what this credit note takes back per order line, as negative allocations.
-
-        :rtype: list[dict]
-        """
-        Schedule = self.env["milestone.billing.schedule"]
-        digits = self.env["decimal.precision"].precision_get("Product Unit")
-        base_lines, _tax_lines = self._get_rounded_base_and_tax_lines()
-        by_order_line = {}
-        for base_line in base_lines:
-            order_line = base_line["record"].sale_line_ids[:1]
-            if not order_line:
-                continue
-            units = Schedule._get_base_line_units(base_line, base_line["quantity"], digits)
-            total = by_order_line.setdefault(order_line, {})
-            for part, count in units.items():
-                total[part] = total.get(part, 0) - abs(count) * (
-                    1 if count * self.direction_sign >= 0 else -1
-                )
-        return [
-            {
-                "line_id": line.id,
-                "order_line_id": order_line.id,
-                **Schedule._prepare_allocation_amounts(
-                    units, self.currency_id, digits, order_line._get_exempt_tax_ids()
-                ),
-            }
-            for order_line, units in by_order_line.items()
-        ]
-
-    def button_draft(self):
-        """Override of `account`: a credit note back in draft takes its milestone's capacity again."""
-        credits = self.filtered(lambda move: move.milestone_document == "credit")
-        for credit in credits:
-            credit._withdraw_milestone_credit()
-        return super().button_draft()
-
-    def _withdraw_milestone_credit(self):
-        self.ensure_one()
-        line = self.milestone_line_id.sudo()
-        line._withdraw_credited(self)
-        self.sudo().milestone_allocation_ids.unlink()
-        self.sudo().milestone_document = False
-        self.reversed_entry_id.sudo().milestone_credited = False
-
     def button_cancel(self):
         """Override of `account`: a cancelled milestone invoice gives its milestone back."""
         result = super().button_cancel()
@@ -151,10 +80,11 @@ class AccountMove(models.Model):
         return result
 
     def unlink(self):
-        stages = self.filtered(lambda move: move.milestone_document == "stage")
-        lines = stages.milestone_line_id
-        stages.sudo().milestone_allocation_ids.move_id = False
-        stages.sudo().milestone_line_id = False
+        """Override of `account`: a deleted draft gives its milestone back."""
+        documents = self.filtered("milestone_claim")
+        lines = documents.milestone_line_id
+        documents._detach_allocations()
+        documents.sudo().milestone_line_id = False
         result = super().unlink()
         lines.sudo()._reopen()
         lines.schedule_id.sudo()._replan()
@@ -162,11 +92,18 @@ class AccountMove(models.Model):
 
     def _release_milestone(self):
         """Give the milestones of cancelled documents back to planning, their history kept."""
-        stages = self.filtered(lambda move: move.milestone_document == "stage")
-        stages.sudo().milestone_allocation_ids.move_id = False
-        lines = stages.milestone_line_id.sudo()
+        documents = self.filtered(lambda move: move.milestone_document in ("stage", "release"))
+        documents._detach_allocations()
+        lines = documents.milestone_line_id.sudo()
         lines._reopen()
         lines.schedule_id._replan()
+
+    def _detach_allocations(self):
+        """Plan again what these documents bill; advances that are deducted elsewhere do not go."""
+        documents = self.sudo()
+        documents.filtered("milestone_is_advance").milestone_line_id._check_not_recovered()
+        self.env["milestone.billing.recovery"].sudo().search([("move_id", "in", documents.ids)]).unlink()
+        documents.milestone_allocation_ids.move_id = False
 
     def _invoice_paid_hook(self):
         """Override of `account` to open the next milestone when one is paid."""

@@ -12,6 +12,7 @@ class MilestoneBillingAllocation(models.Model):
 
     _name = "milestone.billing.allocation"
     _description = "Milestone Allocation"
+    _inherit = "milestone.billing.amounts.mixin"
     _order = "line_id, order_line_id, id"
 
     line_id = fields.Many2one(
@@ -36,13 +37,6 @@ class MilestoneBillingAllocation(models.Model):
         digits=(16, 6),
         help="Share of the order line that this milestone bills, when lines are chosen by hand.",
     )
-    quantity = fields.Float(digits="Product Unit", readonly=True)
-    amount_untaxed = fields.Monetary(string="Untaxed", readonly=True)
-    amount_tax = fields.Monetary(string="Tax", readonly=True)
-    tax_amounts = fields.Json(
-        readonly=True, help="Tax and base by tax id, as decimal numbers in the currency of the order."
-    )
-
     _planned_once = models.UniqueIndex(
         "(line_id, order_line_id) WHERE move_id IS NULL",
         "An order line can be planned only once in the same milestone.",

@@ -70,6 +70,18 @@ class MilestoneBillingLine(models.Model):
 
     # === CREDIT NOTES ===
 
+    def _prepare_allocation_values(self, columns):
+        """Give the values of this milestone's allocations for units by order line.
+
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        return [
+            {"line_id": self.id, "order_line_id": order_line.id, **self._sum_amounts({order_line: units})}
+            for order_line, units in columns.items()
+            if any(units.values())
+        ]
+
     def _plan_credited(self, values_list):
         """Plan what a credit note took back, so that it can be billed again.
 

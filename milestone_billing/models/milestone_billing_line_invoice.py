@@ -1,106 +1,8 @@
 """The documents of a milestone: from planned allocations to the draft invoice."""
 
 from odoo import Command, api, models
-from odoo.tools import formatLang
 
-from ..tools.money import to_float, to_units
-
-
-class MilestoneBillingAllocation(models.Model):
-    _inherit = "milestone.billing.allocation"
-
-    def _get_units(self, digits):
-        """Read the stored amounts as whole units of the engine.
-
-        :param int digits: decimals of quantities.
-        :rtype: dict
-        """
-        self.ensure_one()
-        rounding = self.currency_id.rounding
-        units = {
-            "net": to_units(self.amount_untaxed, rounding),
-            "qty": to_units(self.quantity, 10**-digits),
-        }
-        for tax_id, amounts in (self.tax_amounts or {}).items():
-            units[f"t{tax_id}"] = to_units(amounts["tax"], rounding)
-            units[f"b{tax_id}"] = to_units(amounts["base"], rounding)
-        return units
-
-    def _prepare_invoice_line_values(self, sequence):
-        """Give the invoice line that bills exactly this allocation.
-
-        The amounts are handed over as fixed amounts of the tax engine. Quantity and price are the order's own
-        where they give the same amount; where rounding the quantity would not (33.33 % of one unit), a
-        service is billed as one piece at its amount and goods at the price that gives it.
-
-        :param int sequence: place on the invoice.
-        :rtype: dict
-        """
-        self.ensure_one()
-        order_line = self.order_line_id
-        quantity, price_unit = self._get_quantity_and_price()
-        return order_line._prepare_invoice_line(
-            sequence=sequence,
-            name=self._get_invoice_line_name(),
-            quantity=quantity,
-            price_unit=price_unit,
-            extra_tax_data=self._prepare_extra_tax_data(quantity, price_unit),
-        )
-
-    def _get_invoice_line_name(self):
-        order_line = self.order_line_id
-        name = order_line.name
-        if self.currency_id.is_zero(self.amount_untaxed - order_line.price_subtotal):
-            return name
-        share = 100 * self.amount_untaxed / order_line.price_subtotal if order_line.price_subtotal else 0
-        return self.env._(
-            "%(name)s\n%(share)s %% of %(amount)s",
-            name=name,
-            share=f"{share:.2f}".rstrip("0").rstrip("."),
-            amount=formatLang(self.env, order_line.price_subtotal, currency_obj=self.currency_id),
-        )
-
-    def _get_quantity_and_price(self):
-        order_line, currency = self.order_line_id, self.currency_id
-        included = any(order_line.tax_ids.flatten_taxes_hierarchy().mapped("price_include"))
-        amount = self.amount_untaxed + (self._get_included_tax() if included else 0.0)
-        keep = 1 - order_line.discount / 100.0
-        if currency.is_zero(currency.round(order_line.price_unit * self.quantity * keep) - amount):
-            return self.quantity, order_line.price_unit
-        quantity = 1.0 if order_line.product_id.type == "service" or not self.quantity else self.quantity
-        return quantity, amount / (quantity * keep) if keep else order_line.price_unit
-
-    def _get_included_tax(self):
-        included = self.order_line_id.tax_ids.flatten_taxes_hierarchy().filtered("price_include")
-        amounts = self.tax_amounts or {}
-        return sum(float(amounts[str(tax.id)]["tax"]) for tax in included if str(tax.id) in amounts)
-
-    def _prepare_extra_tax_data(self, quantity, price_unit):
-        """Fix net, base and tax of the invoice line in the way the down payments of `sale` do.
-
-        The tax engine takes the fixed amounts only when taxes are named, so an untaxed line names none by an
-        empty entry.
-
-        :rtype: dict
-        """
-        order_line = self.order_line_id
-        taxes = {
-            tax_id: {
-                "tax_amount_currency": float(amounts["tax"]),
-                "base_amount_currency": float(amounts["base"]),
-            }
-            for tax_id, amounts in (self.tax_amounts or {}).items()
-        }
-        return {
-            "computation_key": f"milestone,{self.line_id.id}",
-            "manual_total_excluded_currency": self.amount_untaxed,
-            "manual_tax_amounts": taxes or {"0": {}},
-            "currency_id": self.currency_id.id,
-            "price_unit": price_unit,
-            "discount": order_line.discount,
-            "quantity": quantity,
-            "rate": order_line.order_id.currency_rate,
-        }
+from ..tools.money import to_float
 
 
 class MilestoneBillingLine(models.Model):
@@ -174,14 +76,19 @@ class MilestoneBillingLine(models.Model):
         """
         if not self:
             return self.env["account.move"]
-        retained = self._get_retained_units()
-        values_list = [line._prepare_document_values(retained.get(line, 0)) for line in self]
+        retained, advances = self._get_retained_units(), self._get_open_advances()
+        values_list, recovered = [], []
+        for line in self:
+            taken = line._recover_from(advances)
+            recovered.append(taken)
+            values_list.append(line._prepare_document_values(retained.get(line, 0), taken, advances))
         Move = self.env["account.move"]
         # Claims that were given up in this transaction must be gone before the index sees the new ones.
         Move.flush_model(["milestone_claim"])
         moves = Move.sudo().with_context(self._get_invoicing_context()).create(values_list)
         for line, move in zip(self, moves, strict=True):
             line.allocation_ids.filtered(lambda alloc: not alloc.move_id).sudo().move_id = move
+        self._keep_recovered(moves, recovered)
         return moves.with_context(self.env.context)
 
     def _get_invoicing_context(self):
@@ -196,15 +103,19 @@ class MilestoneBillingLine(models.Model):
         }
         return {**kept, "tracking_disable": True, "mail_create_nolog": True, "mail_create_nosubscribe": True}
 
-    def _prepare_document_values(self, retained):
-        """Give the values of the next document of this milestone: an invoice, or a release of retainage.
+    def _prepare_document_values(self, retained, taken, advances):
+        """Give the values of the next document of this milestone: invoice, advance, or release of retainage.
 
         :param int retained: units that the client holds back; negative when it gives back.
+        :param dict taken: what is recovered of earlier advances, see `_recover`.
+        :param dict advances: what is left to recover by schedule, see `_get_open_advances`.
         :rtype: dict
         """
         if self.kind == "retainage_release":
             return self._prepare_release_values()
-        values = self._prepare_invoice_values()
+        if self._is_advance(advances):
+            return self._prepare_advance_values(advances[self.schedule_id])
+        values = self._prepare_invoice_values(taken)
         if retained:
             values["amount_retained"] = to_float(retained, self.currency_id.rounding)
             sign = -1 if values["move_type"] == "out_refund" else 1
@@ -213,38 +124,68 @@ class MilestoneBillingLine(models.Model):
                 values["invoice_line_ids"].append(Command.create(line_values))
         return values
 
-    def _prepare_invoice_values(self):
-        """Give the values of the draft invoice of this milestone.
+    def _in_client_language(self):
+        """Give this milestone in the language and company in which its client gets documents."""
+        lang = self.order_id.partner_invoice_id.lang
+        line = self.with_company(self.company_id)
+        return line.with_context(lang=lang) if lang else line
+
+    def _prepare_head_values(self):
+        """Give the values of the next document of this milestone without its lines.
 
         :rtype: dict
         """
         self.ensure_one()
-        order = self.order_id.with_company(self.company_id)
-        if lang := order.partner_invoice_id.lang:
-            order = order.with_context(lang=lang)
-        line = self.with_context(order.env.context)
-        allocations = line.allocation_ids.filtered(lambda alloc: not alloc.move_id)
-        negative = sum(allocations.mapped("amount_untaxed")) + sum(allocations.mapped("amount_tax")) < 0
-        values = {
-            **order._prepare_invoice(),
+        return {
+            **self.order_id._prepare_invoice(),
             "milestone_line_id": self.id,
             "milestone_document": "stage",
             "milestone_step": self.schedule_id.lock_version,
             "transaction_ids": [],
         }
-        lines = [line._prepare_section_values()]
-        lines += [
-            alloc._prepare_invoice_line_values(sequence)
-            for sequence, alloc in enumerate(
-                allocations.sorted(lambda a: (a.order_line_id.sequence, a.id)), start=1
-            )
+
+    def _prepare_invoice_values(self, taken):
+        """Give the values of the draft invoice of this milestone.
+
+        :param dict taken: what is recovered of earlier advances, see `_recover`.
+        :rtype: dict
+        """
+        line = self._in_client_language()
+        values, amounts = line._prepare_head_values(), line._get_amounts_to_bill(taken)
+        planned = line.allocation_ids.filtered(lambda alloc: not alloc.move_id)
+        lines = [
+            order_line._prepare_milestone_invoice_line(amounts[order_line], line, sequence)
+            for sequence, order_line in enumerate(amounts, start=1)
         ]
-        if negative:
+        lines += line._prepare_recovery_lines(taken)
+        if sum(planned.mapped("amount_untaxed")) + sum(planned.mapped("amount_tax")) < 0:
             values["move_type"] = "out_refund"
-            for line_values in lines[1:]:
+            for line_values in lines:
                 self._negate_line_values(line_values)
-        values["invoice_line_ids"] = [Command.create(line_values) for line_values in lines]
+        values["invoice_line_ids"] = [
+            Command.create(line_values) for line_values in [line._prepare_section_values(), *lines]
+        ]
         return values
+
+    def _get_amounts_to_bill(self, taken):
+        """Give what the next invoice bills of each order line: its own part, and what is recovered of advances.
+
+        :param dict taken: what is recovered of earlier advances, see `_recover`.
+        :return: amounts by order line, in the order of the order.
+        :rtype: dict
+        """
+        planned = self.allocation_ids.filtered(lambda alloc: not alloc.move_id)
+        amounts = {alloc.order_line_id: alloc._get_amounts() for alloc in planned}
+        digits = self.env["decimal.precision"].precision_get("Product Unit") if taken else 0
+        for columns in taken.values():
+            for order_line, units in columns.items():
+                own = planned.filtered(lambda alloc, key=order_line: alloc.order_line_id == key)
+                whole = dict(units)
+                for part, count in own._get_units(digits).items() if own else ():
+                    whole[part] = whole.get(part, 0) + count
+                amounts[order_line] = self._sum_amounts({order_line: whole})
+        keys = sorted(amounts, key=lambda order_line: (order_line.sequence, order_line.id))
+        return {key: amounts[key] for key in keys}
 
     def _prepare_section_values(self):
         return {

@@ -156,7 +156,7 @@ class SaleOrder(models.Model):
         lines = super()._get_invoiceable_lines(final)
         if not self.milestone_schedule_id:
             return lines
-        rest = lines.filtered(lambda line: not line.is_milestone_billed)
+        rest = lines.filtered(lambda line: not line.is_milestone_billed and not line.milestone_deposit_id)
         return rest if any(not line.display_type for line in rest) else rest.browse()
 
     def _nothing_to_invoice_error_message(self):

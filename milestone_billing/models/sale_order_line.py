@@ -72,7 +72,7 @@ class SaleOrderLine(models.Model):
         """Override of `sale`: nothing waits for “Create invoice”, milestones draft their own."""
         super()._compute_qty_to_invoice()
         for line in self:
-            if line._has_frozen_schedule():
+            if line._has_frozen_schedule() or line.milestone_deposit_id:
                 line.qty_to_invoice = 0.0
 
     @api.depends("amount_invoiced", "order_id.milestone_schedule_id.is_frozen", "is_milestone_billed")
@@ -93,14 +93,15 @@ class SaleOrderLine(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         lines = super().create(vals_list)
-        lines.order_id.milestone_schedule_id.sudo()._replan()
+        lines.filtered("is_milestone_billed").order_id.milestone_schedule_id.sudo()._replan()
         return lines
 
     def write(self, vals):
         result = super().write(vals)
-        if vals.keys() & COLUMN_FIELDS:
-            self._check_not_below_billed()
-            self.order_id.milestone_schedule_id.sudo()._replan()
+        lines = self.filtered(lambda line: not line.is_downpayment and not line.display_type)
+        if lines and vals.keys() & COLUMN_FIELDS:
+            lines._check_not_below_billed()
+            lines.order_id.milestone_schedule_id.sudo()._replan()
         return result
 
     def unlink(self):

@@ -1,0 +1,156 @@
+"""Credit notes of milestone documents: what they take back can be billed again."""
+
+from odoo import models
+from odoo.exceptions import UserError
+
+from ..tools import allocation
+
+
+class AccountMove(models.Model):
+    _inherit = "account.move"
+
+    def _give_capacity_back(self):
+        """Return what a posted credit note takes back to the milestone's planned allocations."""
+        credits = self.filtered(
+            lambda move: (
+                move.move_type == "out_refund"
+                and move.reversed_entry_id.milestone_document in ("stage", "release")
+            )
+        )
+        for credit in credits:
+            credit._book_milestone_credit()
+
+    def _book_milestone_credit(self):
+        self.ensure_one()
+        invoice, line = self.reversed_entry_id, self.reversed_entry_id.milestone_line_id.sudo()
+        line.schedule_id._lock()
+        columns = self._get_credited_columns()
+        if invoice.milestone_is_advance:
+            columns = self._split_credited_advance(line, columns)
+        else:
+            columns = self._take_back_recovered(invoice, columns)
+        values_list = line._prepare_allocation_values(columns)
+        self.sudo().write(
+            {
+                "milestone_line_id": line.id,
+                "milestone_document": "credit",
+                "milestone_is_advance": invoice.milestone_is_advance,
+                "milestone_step": line.schedule_id.lock_version,
+            }
+        )
+        invoice.sudo().milestone_credited = True
+        Allocation = self.env["milestone.billing.allocation"].sudo()
+        Allocation.create([{**values, "move_id": self.id} for values in values_list])
+        line._plan_credited(values_list)
+        line._reopen()
+
+    def _get_credited_columns(self):
+        """Read what this credit note takes back per order line, as negative units.
+
+        :rtype: dict
+        """
+        Schedule = self.env["milestone.billing.schedule"]
+        digits = self.env["decimal.precision"].precision_get("Product Unit")
+        base_lines, _tax_lines = self._get_rounded_base_and_tax_lines()
+        columns = {}
+        for base_line in base_lines:
+            order_line = base_line["record"].sale_line_ids[:1]
+            if not order_line:
+                continue
+            units = Schedule._get_base_line_units(base_line, base_line["quantity"], digits)
+            total = columns.setdefault(order_line, {})
+            for part, count in units.items():
+                total[part] = total.get(part, 0) - count * self.direction_sign
+        return columns
+
+    def _split_credited_advance(self, deposit, columns):
+        """Spread a credited advance over the order lines that it stands for.
+
+        :param dict columns: negative units by down payment line.
+        :raise UserError: if more is credited than is left to recover.
+        :rtype: dict
+        """
+        left, result = deposit.schedule_id._get_unrecovered(deposit).get(deposit, {}), {}
+        for down_payment, units in columns.items():
+            members = {key: parts for key, parts in left.items() if key.tax_ids == down_payment.tax_ids}
+            if abs(units["net"]) > abs(sum(parts["net"] for parts in members.values())):
+                raise UserError(
+                    self.env._(
+                        "“%s” is deducted on later invoices already. Credit those first, or credit only what is "
+                        "left of the deposit.",
+                        deposit.name,
+                    )
+                )
+            result.update(_share_out(members, units))
+        return result
+
+    def _take_back_recovered(self, invoice, columns):
+        """Take deducted advances off a credit note, so that they can be deducted again.
+
+        :param dict columns: negative units by order line, down payments positive.
+        :return: negative units by order line that is not a down payment.
+        :rtype: dict
+        """
+        digits = self.env["decimal.precision"].precision_get("Product Unit")
+        result = {key: dict(units) for key, units in columns.items() if not key.is_downpayment}
+        rows = (
+            self.env["milestone.billing.recovery"]
+            .sudo()
+            .search([("line_id", "=", invoice.milestone_line_id.id)])
+        )
+        for down_payment, units in columns.items():
+            if not down_payment.is_downpayment:
+                continue
+            deposit, members = down_payment.milestone_deposit_id, {}
+            for row in rows.filtered(lambda row, deposit=deposit: row.deposit_id == deposit):
+                if row.order_line_id.tax_ids == down_payment.tax_ids:
+                    column = members.setdefault(row.order_line_id, {})
+                    for part, count in row._get_units(digits).items():
+                        column[part] = column.get(part, 0) + count
+            back = _share_out(members, {part: -count for part, count in units.items()})
+            deposit._keep_recovered(self, [{deposit: back}])
+            for order_line, parts in back.items():
+                column = result.setdefault(order_line, {"net": 0})
+                for part, count in parts.items():
+                    column[part] = column.get(part, 0) - count
+        return result
+
+    # === A CREDIT NOTE THAT IS WITHDRAWN ===
+
+    def button_draft(self):
+        """Override of `account`: a credit note back in draft takes its milestone's capacity again."""
+        for credit in self.filtered(lambda move: move.milestone_document == "credit"):
+            credit._withdraw_milestone_credit()
+        return super().button_draft()
+
+    def _withdraw_milestone_credit(self):
+        self.ensure_one()
+        line, invoice = self.milestone_line_id.sudo(), self.reversed_entry_id.sudo()
+        line.schedule_id._lock()
+        line._withdraw_credited(self)
+        self.sudo().milestone_allocation_ids.unlink()
+        self.env["milestone.billing.recovery"].sudo().search([("move_id", "=", self.id)]).unlink()
+        self.sudo().write({"milestone_document": False, "milestone_is_advance": False})
+        others = line.invoice_ids.filtered(
+            lambda move: move.milestone_document == "credit" and move.reversed_entry_id == invoice
+        )
+        invoice.milestone_credited = bool(others)
+
+
+def _share_out(columns, units):
+    """Spread the units of one document line over order lines, every part to the last unit.
+
+    :param dict columns: what there is to spread over, by order line.
+    :param dict units: ``{part: units}`` of the document line.
+    :rtype: dict
+    """
+    keys = [key for key, parts in columns.items() if any(parts.values())]
+    if not keys:
+        return {}
+    result = {key: {} for key in keys}
+    for part, count in units.items():
+        whole = sum(abs(columns[key].get(part, 0)) for key in keys)
+        weights = [abs(columns[key].get(part, 0)) if whole else 1 for key in keys]
+        for key, share in zip(keys, allocation.spread(count, weights), strict=True):
+            result[key][part] = share
+    return result

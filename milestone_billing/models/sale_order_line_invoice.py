@@ -1,0 +1,81 @@
+"""From a part of an order line to the invoice line that bills exactly this part."""
+
+from odoo import models
+from odoo.tools import formatLang
+
+
+class SaleOrderLine(models.Model):
+    _inherit = "sale.order.line"
+
+    def _prepare_milestone_invoice_line(self, amounts, milestone, sequence):
+        """Give the invoice line that bills exactly the given amounts of this order line.
+
+        The amounts are handed over as fixed amounts of the tax engine. Quantity and price are the order's own
+        where they give the same amount; where rounding the quantity would not (33.33 % of one unit), a
+        service is billed as one piece at its amount and goods at the price that gives it.
+
+        :param dict amounts: `quantity`, `amount_untaxed`, `amount_tax` and `tax_amounts`.
+        :param milestone: the milestone that bills them.
+        :param int sequence: place on the invoice.
+        :rtype: dict
+        """
+        self.ensure_one()
+        quantity, price_unit = self._get_milestone_quantity_and_price(amounts)
+        return self._prepare_invoice_line(
+            sequence=sequence,
+            name=self._get_milestone_line_name(amounts),
+            quantity=quantity,
+            price_unit=price_unit,
+            extra_tax_data=self._prepare_milestone_tax_data(amounts, milestone, quantity, price_unit),
+        )
+
+    def _get_milestone_line_name(self, amounts):
+        untaxed = amounts["amount_untaxed"]
+        if not self.price_subtotal or self.currency_id.is_zero(untaxed - self.price_subtotal):
+            return self.name
+        return self.env._(
+            "%(name)s\n%(share)s %% of %(amount)s",
+            name=self.name,
+            share=f"{100 * untaxed / self.price_subtotal:.2f}".rstrip("0").rstrip("."),
+            amount=formatLang(self.env, self.price_subtotal, currency_obj=self.currency_id),
+        )
+
+    def _get_milestone_quantity_and_price(self, amounts):
+        currency, part = self.currency_id, amounts["quantity"]
+        amount = amounts["amount_untaxed"] + self._get_included_milestone_tax(amounts)
+        keep = 1 - self.discount / 100.0
+        if currency.is_zero(currency.round(self.price_unit * part * keep) - amount):
+            return part, self.price_unit
+        quantity = 1.0 if self.product_id.type == "service" or not part else part
+        return quantity, amount / (quantity * keep) if keep else self.price_unit
+
+    def _get_included_milestone_tax(self, amounts):
+        included = self.tax_ids.flatten_taxes_hierarchy().filtered("price_include")
+        by_tax = amounts["tax_amounts"] or {}
+        return sum(float(by_tax[str(tax.id)]["tax"]) for tax in included if str(tax.id) in by_tax)
+
+    def _prepare_milestone_tax_data(self, amounts, milestone, quantity, price_unit):
+        """Fix net, base and tax of an invoice line in the way the down payments of `sale` do.
+
+        The tax engine takes the fixed amounts only when taxes are named, so an untaxed line names none by an
+        empty entry.
+
+        :rtype: dict
+        """
+        taxes = {
+            tax_id: {
+                "tax_amount_currency": float(tax["tax"]),
+                "base_amount_currency": float(tax["base"]),
+            }
+            for tax_id, tax in (amounts["tax_amounts"] or {}).items()
+        }
+        return {
+            "computation_key": f"milestone,{milestone.id}",
+            "manual_total_excluded_currency": amounts["amount_untaxed"],
+            "manual_tax_amounts": taxes or {"0": {}},
+            "currency_id": self.currency_id.id,
+            "price_unit": price_unit,
+            "discount": self.discount,
+            "quantity": quantity,
+            "rate": self.order_id.currency_rate,
+        }
