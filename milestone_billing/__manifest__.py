@@ -21,6 +21,7 @@
         "security/milestone_billing_approval_security.xml",
         "security/milestone_billing_webhook_security.xml",
         "security/milestone_billing_reminder_security.xml",
+        "security/milestone_billing_report_security.xml",
         # Data
         "data/ir_cron_data.xml",
         "data/ir_cron_approval_data.xml",
@@ -54,6 +55,7 @@
         "views/milestone_billing_portal_link_templates.xml",
         "views/milestone_billing_portal_list_templates.xml",
         "views/milestone_billing_reminder_templates.xml",
+        "views/milestone_billing_ledger_views.xml",
         # Menus come last: they name the actions above.
         "views/milestone_billing_menus.xml",
     ],
@@ -68,8 +70,12 @@
             "milestone_billing/static/src/scss/milestone_billing_portal.scss",
             "milestone_billing/static/src/interactions/milestone_review.js",
         ],
+        "web.assets_tests": [
+            "milestone_billing/static/tests/tours/*",
+        ],
         "web.assets_backend": [
             "milestone_billing/static/src/proof/*",
+            "milestone_billing/static/src/dashboard/*",
         ],
     },
     "application": True,

@@ -1,1 +1,3 @@
 from . import milestone_billing_certificate
+from . import milestone_billing_ledger
+from . import milestone_billing_dashboard

@@ -16,3 +16,4 @@ from . import test_evidence, test_invoicing, test_main_job, test_pdf, test_proof
 from . import test_state, test_statement, test_webhook
 from . import test_worked_figures_retainage
 from . import test_worked_figures_deposit
+from . import test_dashboard
