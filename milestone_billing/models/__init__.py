@@ -75,3 +75,4 @@ from . import res_partner_buttons
 from . import milestone_billing_reminder_step
 from . import milestone_billing_reminder
 from . import milestone_billing_line_reminder
+from . import milestone_billing_demo

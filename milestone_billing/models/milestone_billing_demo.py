@@ -1,0 +1,51 @@
+from datetime import UTC, datetime
+
+from odoo import api, models
+from odoo.exceptions import AccessError
+
+from .milestone_billing_approval_decision import Visitor
+
+
+class MilestoneBillingDemo(models.AbstractModel):
+    """The client's part in the demo stories: nobody sits at a browser while demo data is installed.
+
+    The decision goes the way of every decision; its evidence says that it was made by demo data.
+    """
+
+    _name = "milestone.billing.demo"
+    _description = "Client's Decisions in Demo Data"
+
+    @api.model
+    def _decide(self, line_id, kind, reason=None):
+        """Let the first approver of a milestone decide about its open submission.
+
+        :param int line_id: milestone.
+        :param str kind: `approve` or `changes`.
+        :param str reason: what is to change.
+        :raise AccessError: once the database serves anybody.
+        """
+        if not self.env.su or self.env.registry.ready:
+            raise AccessError(self.env._("Decisions are made by the client and cannot be entered or changed."))
+        approval = self.env["milestone.billing.line"].browse(line_id)._get_current_approval()
+        seat = approval.seat_ids[:1]
+        visitor = Visitor(
+            seat=seat,
+            actor_kind="portal_user",
+            methods=("demo",),
+            http={"route": "demo"},
+            presented_at=datetime.now(UTC).timestamp(),
+            locale=approval.lang or "",
+        )
+        return approval._decide(kind, visitor, self._prepare_form(approval, seat, reason)).code
+
+    @api.model
+    def _prepare_form(self, approval, seat, reason):
+        return {
+            "snapshot_sha256": approval.snapshot_sha256,
+            "consent_sha256": approval._get_consent_sha256(),
+            "idempotency_key": f"demo-{approval.uuid}",
+            "accept": "1",
+            "typed_name": seat.partner_id.name,
+            "reason_code": "quality" if reason else False,
+            "reason": reason,
+        }
