@@ -11,6 +11,7 @@ from . import milestone_billing_statement
 from . import milestone_billing_retainage
 from . import milestone_billing_recovery
 from . import milestone_billing_deposit
+from . import milestone_billing_tie_out
 from . import milestone_billing_line_state
 from . import milestone_billing_line_invoice
 from . import milestone_billing_line_blocking
@@ -52,6 +53,7 @@ from . import sale_order_line_invoice
 from . import sale_advance_payment_inv
 from . import account_move
 from . import account_move_credit
+from . import account_move_check
 from . import account_move_label
 from . import account_move_retainage
 from . import account_move_approval

@@ -64,6 +64,7 @@ class AccountMove(models.Model):
 
     def _post(self, soft=True):
         """Override of `account` to record posting as evidence and give credited parts back to their milestones."""
+        self._check_milestone_documents()
         self._adjust_credited_retainage()
         posted = super()._post(soft)
         stages = posted.filtered(lambda move: move.milestone_document == "stage")

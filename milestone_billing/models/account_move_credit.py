@@ -9,6 +9,17 @@ from ..tools import allocation
 class AccountMove(models.Model):
     _inherit = "account.move"
 
+    def _reverse_moves(self, default_values_list=None, cancel=False):
+        """Override of `account`: a credit note of a milestone is withdrawn, not reversed."""
+        if any(move.milestone_document == "credit" for move in self):
+            raise UserError(
+                self.env._(
+                    "A milestone's credit note cannot be reversed. Complete the milestone again to bill it once more, "
+                    "or reset the credit note to draft to withdraw it."
+                )
+            )
+        return super()._reverse_moves(default_values_list, cancel)
+
     def _give_capacity_back(self):
         """Return what a posted credit note takes back to the milestone's planned allocations."""
         credits = self.filtered(

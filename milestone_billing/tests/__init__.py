@@ -11,9 +11,7 @@ from . import test_schedule
 from . import test_state
 from . import test_statement
 from . import test_webhook
-from . import test_worked_figures_retainage
-from . import test_evidence, test_invoicing, test_main_job, test_pdf, test_proof, test_queue, test_schedule
-from . import test_state, test_statement, test_webhook
+from . import test_tie_out
 from . import test_worked_figures_retainage
 from . import test_worked_figures_deposit
 from . import test_dashboard

@@ -1,0 +1,121 @@
+"""What documents may bill of orders with a schedule: exactly what their milestone says, and nothing beside it."""
+
+from odoo import models
+from odoo.exceptions import UserError
+from odoo.tools import formatLang
+
+from ..tools.money import to_units
+
+
+class AccountMove(models.Model):
+    _inherit = "account.move"
+
+    def _check_milestone_documents(self):
+        """Refuse to post documents that bill what a schedule owns, or that were changed by hand.
+
+        :raise UserError: naming the document and what to do.
+        """
+        for move in self.filtered(lambda move: move.is_sale_document(include_receipts=True)):
+            if move.milestone_document == "stage":
+                move._check_equals_milestone()
+            elif move.milestone_document != "release" and not move._is_milestone_credit():
+                move._check_bills_nothing_owned()
+
+    def _is_milestone_credit(self):
+        return self.move_type == "out_refund" and self.reversed_entry_id.milestone_document in (
+            "stage",
+            "release",
+        )
+
+    def _check_bills_nothing_owned(self):
+        owned = self.invoice_line_ids.sale_line_ids.filtered(
+            lambda line: line.milestone_deposit_id or line._has_frozen_schedule()
+        )
+        if owned:
+            raise UserError(
+                self.env._(
+                    "“%(line)s” of %(order)s is billed by its milestones alone. Complete a milestone to bill it, or "
+                    "use “Credit Note” on the milestone's invoice to take it back.",
+                    line=owned[0].name,
+                    order=owned[0].order_id.name,
+                )
+            )
+
+    def _check_equals_milestone(self):
+        found = self._get_milestone_differences()
+        if not found:
+            return
+        difference = found[0]
+
+        def text(units):
+            amount = units * self.currency_id.rounding
+            return formatLang(self.env, amount, currency_obj=self.currency_id)
+
+        raise UserError(
+            self.env._(
+                "The draft of “%(milestone)s” was changed by hand: %(what)s is %(actual)s, the milestone bills "
+                "%(expected)s. Undo the change, or delete the draft, change the milestone and complete it again.",
+                milestone=self.milestone_line_id.name,
+                what=difference["label"],
+                actual=text(difference["actual"]),
+                expected=text(difference["expected"]),
+            )
+        )
+
+    def _get_milestone_differences(self):
+        """Compare this document with what its milestone bills, takes back or recovers.
+
+        :return: dictionaries with `label`, `order_line_id`, `expected` and `actual` in units.
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        rounding, expected, actual = self.currency_id.rounding, {}, {}
+        recoveries = self.env["milestone.billing.recovery"].sudo().search([("move_id", "=", self.id)])
+        rows = [*self.sudo().milestone_allocation_ids, *recoveries]
+        advance, tax = self.milestone_is_advance, 0
+        for row in rows:
+            key = "advance" if advance else row.order_line_id
+            self._add(expected, key, to_units(row.amount_untaxed, rounding))
+            if row._name == "milestone.billing.recovery":
+                self._add(expected, "advance", -to_units(row.amount_untaxed, rounding))
+            else:
+                tax += to_units(row.amount_tax, rounding)
+        for item in self.invoice_line_ids.filtered(lambda item: item.display_type == "product"):
+            units = -self.direction_sign * to_units(item.price_subtotal, rounding)
+            self._add(actual, self._get_milestone_item_key(item), units)
+        self._add(expected, "retainage", self._get_given_back_units())
+        expected["tax"], actual["tax"] = tax, -self.direction_sign * to_units(self.amount_tax, rounding)
+        return [
+            {
+                "label": self._get_milestone_key_label(key),
+                "order_line_id": key.id if isinstance(key, models.BaseModel) else False,
+                "expected": expected.get(key, 0),
+                "actual": actual.get(key, 0),
+            }
+            for key in {**expected, **actual}
+            if expected.get(key, 0) != actual.get(key, 0)
+        ]
+
+    def _add(self, total, key, units):
+        if units:
+            total[key] = total.get(key, 0) + units
+
+    def _get_given_back_units(self):
+        """Give the retainage that this document gives back by an invoice line."""
+        against = max(self.amount_retained * self.direction_sign, 0.0)
+        return -self.direction_sign * to_units(against, self.currency_id.rounding)
+
+    def _get_milestone_item_key(self, item):
+        if item.milestone_retainage:
+            return "retainage"
+        order_line = item.sale_line_ids[:1]
+        return "advance" if order_line.milestone_deposit_id else order_line or "other"
+
+    def _get_milestone_key_label(self, key):
+        labels = {
+            "advance": self.env._("the deposit"),
+            "retainage": self.env._("the retainage"),
+            "tax": self.env._("the tax"),
+            "other": self.env._("a line that is not from the order"),
+        }
+        return key.name if isinstance(key, models.BaseModel) else labels[key]
