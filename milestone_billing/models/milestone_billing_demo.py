@@ -25,7 +25,9 @@ class MilestoneBillingDemo(models.AbstractModel):
         :raise AccessError: once the database serves anybody.
         """
         if not self.env.su or self.env.registry.ready:
-            raise AccessError(self.env._("Decisions are made by the client and cannot be entered or changed."))
+            raise AccessError(
+                self.env._("Decisions are made by the client and cannot be entered or changed.")
+            )
         approval = self.env["milestone.billing.line"].browse(line_id)._get_current_approval()
         seat = approval.seat_ids[:1]
         visitor = Visitor(

@@ -18,21 +18,37 @@ REMINDED_DOMAIN = [
 ]
 
 
+class MilestoneBillingApprovalLink(models.Model):
+    _inherit = "milestone.billing.approval.link"
+
+    def _get_reminder_choice_url(self):
+        """Give the address where the approver chooses how to be reminded, for the mail.
+
+        :rtype: str
+        """
+        self.ensure_one()
+        path = self.env["milestone.billing.reminder"]._get_stop_url(self.partner_id)
+        return self.approval_id.line_id.get_base_url() + path
+
+    @api.model
+    def _make_reminder_url(self, seat):
+        """Give a new personal link that goes out by text message; mails are made by `_queue`.
+
+        :rtype: str
+        """
+        link = self.sudo().create({"seat_id": seat.id, "purpose": "reminder", "state": "sent"})
+        return link._get_url(link._issue_secret())
+
+
 class MilestoneBillingApproval(models.Model):
     _inherit = "milestone.billing.approval"
 
-    def _get_reminder_partners(self):
-        """Give the people whose decision is waited for. Extended where single decisions are known.
+    def _get_waiting_seats(self):
+        """Give the seats of the approvers whose decision is waited for.
 
-        :rtype: res.partner
+        :rtype: milestone.billing.approval.seat
         """
-        self.ensure_one()
-        return self.line_id.schedule_id.approver_ids.partner_id or self.line_id.order_id.partner_id
-
-    def _get_reminder_url(self, partner):
-        """Give the address of the review page for a reminder. Extended where people have personal links."""
-        self.ensure_one()
-        return f"{self.line_id.get_base_url()}/my/milestones/{self.uuid}"
+        return self.sudo().seat_ids.filtered(lambda seat: not seat._get_decision())
 
 
 class MilestoneBillingLine(models.Model):
@@ -94,7 +110,7 @@ class MilestoneBillingLine(models.Model):
     def _get_reminder_partners(self, purpose):
         if purpose == "payment":
             return self._get_live_invoice().partner_id
-        return self._get_open_submission()._get_reminder_partners()
+        return self._get_open_submission()._get_waiting_seats().partner_id
 
     # === DUE ===
 

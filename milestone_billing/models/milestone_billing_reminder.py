@@ -43,18 +43,12 @@ class MilestoneBillingReminder(models.Model):
 
     @api.depends("line_id", "purpose")
     def _compute_content(self):
+        """Read the open invoice for the mail about a payment; mails about approvals are those of the review link."""
         for reminder in self:
-            line = reminder.line_id.sudo()
-            invoice = line._get_live_invoice()
-            if reminder.purpose == "payment":
-                reminder.amount = invoice.amount_residual
-                reminder.date_due = invoice.invoice_date_due
-                reminder.url = invoice.get_base_url() + invoice.get_portal_url() if invoice else False
-            else:
-                submission = line._get_open_submission()
-                reminder.amount = invoice.amount_total or line.amount_total
-                reminder.date_due = submission.expires_on and submission.expires_on.date()
-                reminder.url = submission._get_reminder_url(reminder.partner_id) if submission else False
+            invoice = reminder.line_id._get_live_invoice()
+            reminder.amount = invoice.amount_residual
+            reminder.date_due = invoice.invoice_date_due
+            reminder.url = invoice.get_base_url() + invoice.get_portal_url() if invoice else False
 
     @api.depends("partner_id")
     def _compute_stop_url(self):
@@ -87,35 +81,65 @@ class MilestoneBillingReminder(models.Model):
 
     def _send(self):
         """Queue the messages of new reminders; nothing leaves before the transaction is committed."""
-        sent = self.filtered(lambda reminder: reminder.state == "sent")
-        mails = sent.filtered(lambda reminder: reminder.channel == "email")
-        for purpose, reminders in mails.grouped("purpose").items():
-            template = self.env.ref(f"milestone_billing.mail_template_reminder_{purpose}")
-            template.sudo().send_mail_batch(reminders.ids, email_layout_xmlid="mail.mail_notification_light")
-        for reminder in sent.filtered(lambda reminder: reminder.channel == "sms"):
-            reminder._send_sms()
-        for reminder in sent.filtered(lambda reminder: reminder.channel == "activity"):
-            reminder._schedule_activity()
+        by_way = self.filtered(lambda reminder: reminder.state == "sent").grouped(
+            lambda reminder: (reminder.channel, reminder.purpose)
+        )
+        nothing = self.browse()
+        by_way.get(("email", "approval"), nothing)._send_review_mails()
+        by_way.get(("email", "payment"), nothing)._send_payment_mails()
+        for purpose in ("approval", "payment"):
+            for reminder in by_way.get(("sms", purpose), nothing):
+                reminder._send_sms()
+            for reminder in by_way.get(("activity", purpose), nothing):
+                reminder._schedule_activity()
         self._log_on_lines()
 
-    def _send_sms(self):
-        partner = self.partner_id
-        self.line_id._message_sms(
-            self.with_context(lang=partner.lang or self.env.lang)._get_sms_text(),
-            partner_ids=partner.ids,
-            sms_pid_to_number={partner.id: self.address},
-            put_in_queue=True,
-        )
+    def _get_seat(self):
+        """Give the seat of the reminded person in the open submission.
 
-    def _get_sms_text(self):
-        reminder = self.sudo()
+        :rtype: milestone.billing.approval.seat
+        """
+        self.ensure_one()
+        seats = self.line_id._get_open_submission()._get_waiting_seats()
+        return seats.filtered(lambda seat: seat.partner_id == self.partner_id)[:1]
+
+    def _send_review_mails(self):
+        """Send approvers a new personal link; the link records it as evidence when it goes out."""
+        seats = self.env["milestone.billing.approval.seat"].union(*(item._get_seat() for item in self))
+        self.env["milestone.billing.approval.link"]._queue(seats, purpose="reminder")
+
+    def _send_payment_mails(self):
+        if self:
+            template = self.env.ref("milestone_billing.mail_template_reminder_payment")
+            template.sudo().send_mail_batch(self.ids, email_layout_xmlid="mail.mail_notification_light")
+
+    def _send_sms(self):
+        """Queue a text message. It is tied to no document: nobody shall read a review link in a chatter."""
+        if self.purpose == "approval":
+            url = self.env["milestone.billing.approval.link"]._make_reminder_url(self._get_seat())
+        else:
+            url = self.sudo().url
+        reminder = self.with_context(lang=self.partner_id.lang or self.env.lang)
+        self.env["sms.sms"].sudo().create(
+            {
+                "partner_id": self.partner_id.id,
+                "number": self.address,
+                "body": reminder._get_sms_text(url),
+            }
+        )
+        self.env.ref("sms.ir_cron_sms_scheduler_action").sudo()._trigger()
+
+    def _get_sms_text(self, url):
+        line, invoice = self.line_id.sudo(), self.line_id._get_live_invoice()
+        is_payment = self.purpose == "payment"
+        amount = invoice.amount_residual if is_payment else invoice.amount_total
         values = {
-            "company": reminder.company_id.name,
-            "name": reminder.line_id.name,
-            "amount": formatLang(self.env, reminder.amount, currency_obj=reminder.currency_id),
-            "url": reminder.url,
+            "company": line.company_id.name,
+            "name": line.name,
+            "amount": formatLang(self.env, amount, currency_obj=line.currency_id),
+            "url": url,
         }
-        if reminder.purpose == "payment":
+        if is_payment:
             return self.env._(
                 "%(company)s: %(amount)s for “%(name)s” is waiting to be paid. %(url)s", **values
             )
@@ -137,10 +161,15 @@ class MilestoneBillingReminder(models.Model):
 
     def _log_on_lines(self):
         """Write what happened on each milestone: a note for the team, and the evidence."""
-        for reminder in self.filtered(lambda item: item.channel != "sms" or item.state != "sent"):
+        for reminder in self:
             if body := reminder._get_note_text():
                 reminder.line_id._message_log(body=body)
-        told = self.filtered(lambda item: item.state == "sent" and item.channel in ("email", "sms"))
+        told = self.filtered(
+            lambda item: (
+                item.state == "sent"
+                and (item.channel == "sms" or (item.channel == "email" and item.purpose == "payment"))
+            )
+        )
         for reminder in told:
             reminder.line_id._log_evidence(
                 "request.reminded",
@@ -151,7 +180,9 @@ class MilestoneBillingReminder(models.Model):
     def _get_note_text(self):
         values = {"person": self.partner_id.display_name or "", "note": self.note or ""}
         if self.state == "sent" and self.channel == "email":
-            return self.env._("Reminder sent to %(person)s. %(note)s", **values)
+            return self.env._("Reminder sent to %(person)s by e-mail. %(note)s", **values)
+        if self.state == "sent" and self.channel == "sms":
+            return self.env._("Reminder sent to %(person)s by text message. %(note)s", **values)
         if self.state == "failed":
             return self.env._("Reminder to %(person)s failed: %(note)s", **values)
         return False

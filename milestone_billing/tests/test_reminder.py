@@ -54,6 +54,18 @@ class ReminderCommon(MilestoneBillingCommon):
         with freeze_time(MONDAY + timedelta(days=days)), self.no_commits():
             self.env["milestone.billing.line"].sudo()._cron_send_reminders()
 
+    def send_links(self):
+        """Make the mails of queued reminder links; those of the request itself are not looked at."""
+        Mail = self.env["mail.mail"].sudo()
+        before = Mail.search([])
+        links = (
+            self.env["milestone.billing.approval.link"]
+            .sudo()
+            .search([("state", "=", "queued"), ("purpose", "=", "reminder")])
+        )
+        links._send()
+        return Mail.search([]) - before
+
     def get_reminders(self, lines):
         return (
             self.env["milestone.billing.reminder"].sudo().search([("line_id", "in", lines.ids)], order="id")
@@ -82,10 +94,10 @@ class TestReminder(ReminderCommon):
                 }
             ],
         )
-        mail = self.env["mail.mail"].sudo().search([("model", "=", "milestone.billing.reminder")])
-        self.assertEqual(mail.recipient_ids, self.contact)
-        self.assertIn("waits for your review", mail.subject)
-        self.assertIn(line.approval_ids.uuid, mail.body_html)
+        mail = self.send_links()
+        self.assertIn("still waits for your review", mail.subject)
+        self.assertIn("zoe@client.example", mail.email_to)
+        self.assertIn("/ma/", mail.body_html)
         self.assertIn("/milestones/reminders/", mail.body_html)
         self.assertEqual(mail.state, "outgoing")
 
@@ -93,9 +105,9 @@ class TestReminder(ReminderCommon):
         self.create_steps(("approval", 1, "after_start", "email"))
         line = self.submit()
         self.run_on(1)
+        self.send_links()
         entry = line.evidence_ids.filtered(lambda item: item.type == "request.reminded")
         self.assertEqual(len(entry), 1)
-        self.assertEqual(entry._get_body()["data"], {"purpose": "approval", "channel": "email"})
         self.assertNotIn("zoe@", entry.body)
         self.assertTrue(line.verify_evidence()["ok"])
 
@@ -108,7 +120,11 @@ class TestReminder(ReminderCommon):
         sms = self.env["sms.sms"].sudo().search([("partner_id", "=", self.contact.id)])
         self.assertRecordValues(sms, [{"number": "+3222903490", "state": "outgoing"}])
         self.assertIn(line.name, sms.body)
+        self.assertIn("/ma/", sms.body)
         self.assertEqual(line.reminder_ids.address, "+3222903490")
+        entry = line.evidence_ids.filtered(lambda item: item.type == "request.reminded")
+        self.assertEqual(entry._get_body()["data"], {"purpose": "approval", "channel": "sms"})
+        self.assertFalse(line.message_ids.filtered(lambda message: "/ma/" in (message.body or "")))
 
     def test_bad_number_is_shown_and_goes_by_mail(self):
         self.create_steps(("approval", 1, "after_start", "sms"))
@@ -129,6 +145,16 @@ class TestReminder(ReminderCommon):
         self.assertEqual(line.reminder_ids.state, "failed")
         self.assertIn("neither", line.reminder_problem)
 
+    def test_only_approvers_who_have_not_decided_are_reminded(self):
+        self.create_steps(("approval", 1, "after_start", "email"))
+        line = self.submit()
+        seat = line.approval_ids.sudo().seat_ids
+        self.assertEqual(line._get_reminder_partners("approval"), self.contact)
+        Seat = self.registry["milestone.billing.approval.seat"]
+        with patch.object(Seat, "_get_decision", lambda _seat: True):
+            self.assertFalse(line._get_reminder_partners("approval"))
+        self.assertEqual(seat.partner_id, self.contact)
+
     def test_decision_and_hold_stop_reminders(self):
         self.create_steps(("approval", 1, "after_start", "email"))
         lines = self.submit(3)
@@ -145,7 +171,7 @@ class TestReminder(ReminderCommon):
         self.run_on(1)
         self.assertEqual(set(line.reminder_ids.mapped("state")), {"skipped", "sent"})
         self.assertEqual(line.activity_ids.user_id, line.user_id)
-        self.assertFalse(self.env["mail.mail"].search([("model", "=", "milestone.billing.reminder")]))
+        self.assertFalse(self.send_links())
         self.assertFalse(line.evidence_ids.filtered(lambda item: item.type == "request.reminded"))
 
     def test_payment_is_reminded_around_its_due_date_and_not_once_paid(self):
@@ -159,6 +185,10 @@ class TestReminder(ReminderCommon):
         self.run_on(3)
         self.assertEqual(len(line.reminder_ids), 1)
         self.assertEqual(line.reminder_ids.purpose, "payment")
+        mail = self.env["mail.mail"].sudo().search([("model", "=", "milestone.billing.reminder")])
+        self.assertEqual(mail.recipient_ids, self.client_company)
+        self.assertIn("2,500.00", mail.subject)
+        self.assertIn(f"/my/invoices/{line.invoice_ids.id}", mail.body_html)
         self.pay(line.invoice_ids)
         self.run_on(7)
         self.assertEqual(len(line.reminder_ids), 1)
