@@ -31,7 +31,7 @@ class Person:
         if "error" in answer:
             data = answer["error"].get("data", {})
             raise Disagreement(f"{path}: {data.get('message') or answer['error']}")
-        return answer["result"]
+        return answer.get("result")
 
     def call(self, model, method, *args, **kwargs):
         """Call a method of a model, as the web client does."""
@@ -103,6 +103,13 @@ class Client:
         body = self.page.find(".//main")
         return re.sub(r"\s+", " ", (self.page if body is None else body).text_content())
 
+    def follow(self, ending):
+        """Follow the link of the page whose address ends so."""
+        for link in self.page.xpath("//a[@href]"):
+            if link.get("href").split("?")[0].endswith(ending):
+                return self.open(urljoin(self.url, link.get("href")))
+        raise Disagreement(f"the page {self.url} has no link to {ending}")
+
     def form(self, ending):
         """Return (address, values) of the form whose target ends so, with its hidden fields filled as the page did."""
         for form in self.page.forms:
@@ -126,4 +133,4 @@ class Client:
         ).json()
         if "error" in answer:
             raise Disagreement(f"{path}: {answer['error'].get('data', answer['error'])}")
-        return answer["result"]
+        return answer.get("result")
