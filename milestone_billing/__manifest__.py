@@ -58,6 +58,8 @@
         "views/milestone_billing_ledger_views.xml",
         # Menus come last: they name the actions above.
         "views/milestone_billing_menus.xml",
+        # Its menus stand below Reporting.
+        "views/milestone_billing_evidence_views.xml",
     ],
     "demo": [
         "demo/milestone_billing_demo_people.xml",
@@ -78,5 +80,6 @@
             "milestone_billing/static/src/dashboard/*",
         ],
     },
+    "uninstall_hook": "uninstall_hook",
     "application": True,
 }

@@ -37,6 +37,9 @@ from . import milestone_billing_line_export
 from . import milestone_billing_evidence_certificate
 from . import milestone_billing_line_dispute
 from . import milestone_billing_evidence_check
+from . import milestone_billing_evidence_erasure
+from . import milestone_billing_evidence_anchor_mail
+from . import res_company_evidence
 from . import milestone_billing_approval
 from . import milestone_billing_approval_seat
 from . import milestone_billing_approval_link

@@ -26,7 +26,14 @@ class ExportCommon(EvidenceCommon):
         cls.photo = cls.env["ir.attachment"].create(
             {"name": "site.txt", "raw": b"finished", "res_model": cls.line._name, "res_id": cls.line.id}
         )
-        cls.line.proof_ids = cls.photo
+        # Long ago, so that it prolongs no retention period.
+        past = patch.object(
+            cls.env.registry["milestone.billing.evidence"],
+            "_get_now",
+            lambda model: "2010-01-01T00:00:00.000000Z",
+        )
+        with past:
+            cls.line.proof_ids = cls.photo
         cls.client_ref = cls.contact.milestone_evidence_ref
 
     def setUp(self):
