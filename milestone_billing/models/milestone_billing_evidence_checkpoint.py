@@ -35,19 +35,6 @@ class MilestoneBillingEvidenceCheckpoint(models.Model):
     _size_unique = models.UniqueIndex("(log_id, size)", "A log has one checkpoint of a size.")
 
     @api.model
-    def _publish(self):
-        """Make a checkpoint of every log that grew since its last one.
-
-        :return: the new checkpoints.
-        """
-        made = self.browse()
-        for log in self.env["milestone.billing.evidence.log"].sudo().search([("size", ">", 0)]):
-            last = self.sudo().search([("log_id", "=", log.log_id)], limit=1)
-            if log.size > last.size:
-                made += self._make(log)
-        return made
-
-    @api.model
     def _make(self, log):
         """Make the checkpoint of a log at its present size; given again when it is there already."""
         size, frontier = log._lock_tail()

@@ -33,14 +33,16 @@ class MilestoneBillingEvidenceLeaf(models.Model):
     _chain_index = models.Index("(chain_id, seq)")
 
     @api.model
-    def _sequence_committed(self, entry_ids=None):
+    def _sequence_committed(self, entry_ids=None, is_published=False):
         """Put committed entries into their logs, in transactions of their own; called after a commit and by cron.
 
         The advisory lock makes others wait; the commit behind it begins a transaction that sees what they did.
         Failing here fails nothing: the cron tries again, and the nightly check reports what stays out.
 
         :param list entry_ids: entries to look at, or None for all.
+        :param bool is_published: make a checkpoint of a log that grew.
         """
+        Checkpoint = self.env["milestone.billing.evidence.checkpoint"]
         cr = self.env.cr
         for log in self.env["milestone.billing.evidence.log"].sudo().search([]):
             cr.execute(SQL("SELECT pg_advisory_lock(hashtextextended(%s, 0))", log.log_id))
@@ -48,6 +50,8 @@ class MilestoneBillingEvidenceLeaf(models.Model):
             try:
                 while self._sequence(log, entry_ids) == CHUNK_SIZE:
                     cr.commit()  # pylint: disable=invalid-commit
+                if is_published:
+                    Checkpoint._make(log)
                 cr.commit()  # pylint: disable=invalid-commit
             except psycopg2.OperationalError:
                 cr.rollback()
@@ -122,5 +126,4 @@ class MilestoneBillingEvidenceLeaf(models.Model):
     @api.model
     def _cron_maintain_log(self):
         """Sequence what the post-commit hook missed and publish checkpoints."""
-        self._sequence_committed()
-        self.env["milestone.billing.evidence.checkpoint"]._publish()
+        self._sequence_committed(is_published=True)

@@ -301,12 +301,8 @@ class TestEvidenceLog(KeepingCommon):
         log_id = self.log_some(count=3)[0].log_id
         log = self.env["milestone.billing.evidence.log"].search([("log_id", "=", log_id)])
         self.env["milestone.billing.evidence.leaf"]._sequence(log)
-        checkpoint = (
-            self.env["milestone.billing.evidence.checkpoint"]
-            ._publish()
-            .filtered(lambda item: item.log_id == log_id)
-        )
-        self.assertFalse(self.env["milestone.billing.evidence.checkpoint"]._publish())
+        checkpoint = self.env["milestone.billing.evidence.checkpoint"]._make(log)
+        self.assertEqual(self.env["milestone.billing.evidence.checkpoint"]._make(log), checkpoint)
         anchor = self._mail_once()
         self.assertEqual(self._mail_once(), anchor)
         mail = self.env["mail.mail"].search([("message_id", "=", anchor.reference)])
