@@ -29,11 +29,14 @@
         "data/ir_cron_evidence_data.xml",
         # Reports
         "report/milestone_billing_certificate_templates.xml",
+        "report/milestone_billing_paper_templates.xml",
         "data/milestone_billing_webhook_data.xml",
         "data/milestone_billing_reminder_data.xml",
         "data/milestone_billing_template_data.xml",
         # Wizards: their actions are used by views
         "wizard/milestone_billing_batch_views.xml",
+        "wizard/milestone_billing_on_behalf_views.xml",
+        "wizard/milestone_billing_release_views.xml",
         # Views, one file per model
         "views/milestone_billing_template_views.xml",
         "views/milestone_billing_line_views.xml",

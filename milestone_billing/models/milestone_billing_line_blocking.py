@@ -39,7 +39,7 @@ class MilestoneBillingLine(models.Model):
         if self.state == "submitted":
             return self.env._("Waiting for the client's approval.")
         if self.state == "changes_requested":
-            return self.env._("The client asked for changes.")
+            return self._get_changes_sentence()
         if self.invoice_status == "draft":
             return self.env._("The draft invoice waits to be posted by finance.")
         return obstacles.get(self) or self._get_trigger_sentence()
@@ -48,6 +48,12 @@ class MilestoneBillingLine(models.Model):
         if self.hold_reason:
             return self.env._("“%(name)s” is on hold: %(reason)s", name=self.name, reason=self.hold_reason)
         return self.env._("“%s” is on hold.", self.name)
+
+    def _get_changes_sentence(self):
+        decision = self.sudo()._get_current_approval().decision_ids.filtered("reason")[-1:]
+        if decision:
+            return self.env._("The client asked for changes: “%s”", decision.reason)
+        return self.env._("The client asked for changes.")
 
     def _get_trigger_sentence(self):
         if self.trigger == "project_milestone":

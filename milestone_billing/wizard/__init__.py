@@ -1,1 +1,3 @@
 from . import milestone_billing_batch
+from . import milestone_billing_on_behalf
+from . import milestone_billing_release

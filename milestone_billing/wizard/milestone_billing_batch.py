@@ -9,7 +9,9 @@ class MilestoneBillingBatch(models.TransientModel):
     _description = "Milestones: One Step for Many"
 
     operation = fields.Selection(
-        [("complete", "Complete"), ("hold", "Hold")], required=True, default="complete"
+        [("complete", "Complete"), ("resend", "Send again"), ("hold", "Hold")],
+        required=True,
+        default="complete",
     )
     line_ids = fields.Many2many(
         "milestone.billing.line",
@@ -45,7 +47,7 @@ class MilestoneBillingBatch(models.TransientModel):
             "line": line,
             "obstacle": obstacle,
             "outcome": "" if obstacle else self._get_outcome(line),
-            "recipients": self._get_recipients(line) if self.operation == "complete" else [],
+            "recipients": [] if obstacle else self._get_recipients(line),
         }
 
     def _get_obstacle(self, line):
@@ -55,11 +57,15 @@ class MilestoneBillingBatch(models.TransientModel):
             if line.state == "cancelled" or line.invoice_status in ("posted", "partial", "paid"):
                 return self.env._("It is billed or cancelled, there is nothing to hold.")
             return False
+        if self.operation == "resend":
+            return False if line.state == "submitted" else self.env._("It is not with the client.")
         return False if line.can_complete else line.blocked_reason or self.env._("It is billed already.")
 
     def _get_outcome(self, line):
         if self.operation == "hold":
             return self.env._("Nothing completes or posts it until it is resumed.")
+        if self.operation == "resend":
+            return self.env._("A new review link is sent to everybody who has not decided yet.")
         if line.approval_required:
             return self.env._("A draft invoice is made and the client is asked to review the work.")
         if line.company_id.milestone_invoice_posting == "auto":
@@ -67,8 +73,14 @@ class MilestoneBillingBatch(models.TransientModel):
         return self.env._("A draft invoice is made and waits for finance.")
 
     def _get_recipients(self, line):
-        """Give the people who will be asked to decide about a milestone."""
-        if not line.approval_required or not line.can_complete:
+        """Give the people who receive a review link.
+
+        :rtype: res.partner
+        """
+        if self.operation == "resend":
+            seats = line.sudo()._get_current_approval().seat_ids
+            return seats.filtered(lambda seat: not seat._get_decision()).partner_id
+        if self.operation == "hold" or not line.approval_required:
             return self.env["res.partner"]
         return line.sudo().schedule_id.approver_ids.partner_id or line.partner_id
 
@@ -83,6 +95,8 @@ class MilestoneBillingBatch(models.TransientModel):
             raise UserError(self.env._("None of the chosen milestones allows this step. See why below."))
         if self.operation == "hold":
             lines.action_hold(self.reason)
+        elif self.operation == "resend":
+            lines.action_resend()
         else:
             lines.action_complete()
         return {"type": "ir.actions.act_window_close"}
