@@ -59,6 +59,7 @@
         "views/milestone_billing_portal_list_templates.xml",
         "views/milestone_billing_reminder_templates.xml",
         "views/milestone_billing_ledger_views.xml",
+        "views/milestone_billing_workbook_views.xml",
         # Menus come last: they name the actions above.
         "views/milestone_billing_menus.xml",
         # Its menus stand below Reporting.

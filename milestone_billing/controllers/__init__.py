@@ -5,3 +5,4 @@ from . import review
 from . import proof
 from . import portal
 from . import payment
+from . import milestone_billing_xlsx

@@ -83,3 +83,4 @@ from . import milestone_billing_line_reminder
 from . import milestone_billing_demo
 from . import milestone_billing_line_buttons
 from . import milestone_billing_line_paper
+from . import milestone_billing_statement_date

@@ -159,7 +159,7 @@ class MilestoneBillingDashboard(models.AbstractModel):
         today = fields.Date.context_today(self)
         first = start_of(today - timedelta(days=335), "month")
         last = start_of(today + timedelta(days=365), "month")
-        delay = timedelta(days=round(DEFAULT_DAYS_TO_CASH if average_days is None else average_days))
+        delay = self._get_delay(average_days)
         groups = self.env["milestone.billing.ledger"]._read_group(
             self._own(
                 [("fact", "in", ["billed", "paid", "open", "planned", "draft"]), ("date", "!=", False)]
@@ -180,6 +180,10 @@ class MilestoneBillingDashboard(models.AbstractModel):
             {"month": month.strftime("%Y-%m"), **{name: round_(value) for name, value in row.items()}}
             for month, row in sorted(months.items())
         ]
+
+    @api.model
+    def _get_delay(self, average_days):
+        return timedelta(days=round(DEFAULT_DAYS_TO_CASH if average_days is None else average_days))
 
     @api.model
     def _place_in_time(self, fact, day, today, delay):

@@ -18,3 +18,5 @@ from . import test_tie_out
 from . import test_webhook
 from . import test_worked_figures_deposit
 from . import test_worked_figures_retainage
+from . import test_dashboard
+from . import test_workbook

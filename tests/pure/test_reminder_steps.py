@@ -92,9 +92,7 @@ class TestDueSteps(unittest.TestCase):
         self.assertEqual(
             rules.next_date(self.plan, self.anchors, today, [1], weekdays), MONDAY + timedelta(days=4)
         )
-        self.assertIsNone(
-            rules.next_date(self.plan, self.anchors, today + timedelta(days=60), [1], weekdays)
-        )
+        self.assertIsNone(rules.next_date(self.plan, self.anchors, today + timedelta(days=60), [1], weekdays))
 
     def test_plan_is_run_through_day_by_day_exactly_once(self):
         done, taken = [], []

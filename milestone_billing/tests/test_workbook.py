@@ -1,0 +1,143 @@
+import io
+from datetime import date
+
+import openpyxl
+from freezegun import freeze_time
+from odoo.exceptions import AccessError, UserError
+from odoo.tests import HttpCase, tagged
+from odoo.tools import mute_logger
+
+from ..report.milestone_billing_workbook import KINDS
+from .common import MilestoneBillingCommon
+
+
+class WorkbookCommon(MilestoneBillingCommon):
+    def read(self, kind, **options):
+        """Write a workbook and read it back: header, rows, and the cells of the totals."""
+        file = io.BytesIO()
+        workbook = self.env["milestone.billing.workbook"].with_company(self.company)
+        workbook._write(file, kind, **options)
+        rows = list(openpyxl.load_workbook(file, data_only=True).active.iter_rows(values_only=True))
+        header, body = rows[0], rows[1:]
+        totals = [dict(zip(header, row, strict=True)) for row in body if row[0] == "Total"]
+        return [dict(zip(header, row, strict=True)) for row in body if row[0] != "Total"], totals
+
+
+@tagged("post_install", "-at_install")
+class TestWorkbook(WorkbookCommon):
+    """Figures in workbooks are those of the statement engine and of the ledger."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.order = cls.create_order(taxes=cls.tax_20)
+        cls.schedule = cls.order.milestone_schedule_id
+        cls.first, cls.second = cls.order.milestone_line_ids[:2]
+        with freeze_time("2026-01-15"):
+            cls.first.action_complete()
+        with freeze_time("2026-02-15"):
+            cls.second.action_complete()
+
+    def test_schedule_adds_up_to_the_order(self):
+        rows, totals = self.read("schedule", schedules=self.schedule)
+        self.assertEqual(
+            [row["Reference"] for row in rows], self.order.milestone_line_ids.mapped("reference")
+        )
+        self.assertEqual(totals[0]["Total"], self.order.amount_total)
+        self.assertEqual(totals[0]["Untaxed"], self.order.amount_untaxed)
+        self.assertEqual(totals[0]["Tax"], self.order.amount_tax)
+        self.assertEqual(totals[0]["Billed, untaxed"], 5000.0)
+        self.assertEqual(rows[0]["Invoice"], self.first.invoice_ids.name)
+
+    def test_register_equals_the_journal(self):
+        rows, totals = self.read("register")
+        moves = self.order.milestone_line_ids.invoice_ids
+        self.assertEqual([row["Number"] for row in rows], moves.sorted("invoice_date").mapped("name"))
+        self.assertEqual(totals[0]["Untaxed"], sum(moves.mapped("amount_untaxed_signed")))
+        self.assertEqual(totals[0]["Open"], sum(moves.mapped("amount_residual_signed")))
+        self.assertEqual(rows[0]["Date"].date(), date(2026, 1, 15))
+
+    def test_credit_note_is_negative_in_the_register(self):
+        self.first.invoice_ids._reverse_moves([{"invoice_date": date(2026, 2, 20)}], cancel=True)
+        totals = self.read("register")[1]
+        self.assertEqual(totals[0]["Untaxed"], 2500.0)
+
+    def test_position_is_the_statement_and_follows_the_day(self):
+        rows, totals = self.read("position", schedules=self.schedule)
+        statement = self.schedule.get_statement()
+        self.assertEqual(rows[0]["Completed to date"], float(statement["completed_to_date"]))
+        self.assertEqual(rows[0]["Contract sum"], float(statement["contract_sum"]))
+        self.assertEqual(totals[0]["Balance to finish"], float(statement["balance_to_finish"]))
+        earlier = self.read("position", schedules=self.schedule, day=date(2026, 1, 31))[0]
+        self.assertEqual(earlier[0]["Completed to date"], 2500.0)
+        before = self.read("position", schedules=self.schedule, day=date(2026, 1, 1))[0]
+        self.assertEqual(before[0]["Completed to date"], 0.0)
+
+    def test_forecast_holds_what_is_open_and_planned(self):
+        totals = self.read("forecast")[1]
+        self.assertEqual(totals[0]["Amount"], 2 * 3000.0 + 5000.0)
+
+    def test_evidence_register_has_every_entry(self):
+        rows, _totals = self.read("evidence", schedules=self.schedule)
+        self.assertEqual(len(rows), len(self.order.milestone_line_ids.evidence_ids))
+        self.assertEqual(
+            [row["Hash"] for row in rows if row["Milestone"] == self.first.reference],
+            self.first.evidence_ids.mapped("entry_hash"),
+        )
+
+    def test_tie_out_names_the_difference(self):
+        self.assertEqual(self.read("tie-out")[0][0]["Result"], "Equal to the ledger")
+        self.env.flush_all()
+        self.env.cr.execute(
+            "UPDATE milestone_billing_allocation SET amount_untaxed = amount_untaxed - 1 WHERE line_id = %s",
+            [self.first.id],
+        )
+        self.env.invalidate_all()
+        rows = self.read("tie-out")[0]
+        self.assertEqual({row["Result"] for row in rows}, {"Different"})
+
+    def test_statements_do_not_grow_faster_than_chunks(self):
+        file = io.BytesIO()
+        workbook = self.env["milestone.billing.workbook"].with_company(self.company)
+        workbook._write(file, "schedule")
+        self.env.flush_all()
+        self.env.invalidate_all()
+        before = self.env.cr.sql_log_count
+        workbook._write(io.BytesIO(), "schedule")
+        single = self.env.cr.sql_log_count - before
+        for _turn in range(3):
+            self.create_order()
+        self.env.flush_all()
+        self.env.invalidate_all()
+        before = self.env.cr.sql_log_count
+        workbook._write(io.BytesIO(), "schedule")
+        self.assertLessEqual(self.env.cr.sql_log_count - before, single)
+
+    def test_project_users_and_unknown_kinds_are_refused(self):
+        workbook = self.env["milestone.billing.workbook"]
+        for kind in KINDS:
+            with self.assertRaises(AccessError):
+                workbook.with_user(self.project_user)._write(io.BytesIO(), kind)
+        with self.assertRaises(UserError):
+            workbook._write(io.BytesIO(), "secrets")
+
+
+@tagged("post_install", "-at_install")
+class TestWorkbookRoute(WorkbookCommon, HttpCase):
+    def test_workbooks_are_downloaded_by_those_who_may(self):
+        schedule = self.create_order().milestone_schedule_id
+        for user in (self.billing_user, self.project_user):
+            user.password = user.login
+        self.authenticate("billing_user", "billing_user")
+        for kind in KINDS:
+            response = self.url_open(f"/milestone_billing/xlsx/{kind}?schedules={schedule.id}")
+            self.assertEqual(response.status_code, 200, kind)
+            self.assertTrue(openpyxl.load_workbook(io.BytesIO(response.content)).active.max_row)
+        with mute_logger("odoo.http"):
+            self.assertEqual(self.url_open("/milestone_billing/xlsx/other").status_code, 404)
+            self.assertEqual(self.url_open("/milestone_billing/xlsx/position?date=x").status_code, 400)
+            self.authenticate("project_user", "project_user")
+            self.assertEqual(self.url_open("/milestone_billing/xlsx/register").status_code, 403)
+            self.authenticate(None, None)
+            response = self.url_open("/milestone_billing/xlsx/register", allow_redirects=False)
+            self.assertIn("/web/login", response.headers["Location"])
