@@ -84,3 +84,4 @@ from . import milestone_billing_demo
 from . import milestone_billing_line_buttons
 from . import milestone_billing_line_paper
 from . import milestone_billing_statement_date
+from . import account_move_evidence

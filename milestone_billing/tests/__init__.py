@@ -20,3 +20,6 @@ from . import test_worked_figures_deposit
 from . import test_worked_figures_retainage
 from . import test_dashboard
 from . import test_workbook
+from . import test_evidence_keeping
+from . import test_evidence_race
+from . import test_evidence_flow

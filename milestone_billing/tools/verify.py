@@ -381,7 +381,7 @@ def verify_checkpoint(checkpoint: Checkpoint, public_key: bytes) -> bool | None:
 _CLOSING = {
     "approval.changes_requested": ("changes_requested", "changes_requested"),
     "approval.declined": ("declined", "changes_requested"),
-    "approval.repudiated": ("contested", None),
+    "approval.repudiated": ("contested", "changes_requested"),
     "request.approved": ("approved", "approved"),
     "request.cancelled": ("cancelled", None),
     "request.deemed_accepted": ("deemed_accepted", "approved"),
