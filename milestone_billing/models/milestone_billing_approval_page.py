@@ -53,6 +53,9 @@ class MilestoneBillingApproval(models.Model):
             "granted": approval._get_granted(),
             "own_decision": seat._get_decision() if seat else None,
             "invoice": approval._get_issued_invoice(),
+            "due_now": approval._get_issued_invoice()._get_milestone_due_now()
+            if approval._can_pay()
+            else 0.0,
             "can_pay": approval._can_pay(),
             "next_line": line._get_next_line(),
             "differences": approval._get_differences(),
@@ -119,7 +122,7 @@ class MilestoneBillingApproval(models.Model):
             return "expired"
         if self.state in ("approved", "deemed_accepted"):
             invoice = self._get_issued_invoice()
-            if invoice.payment_state in ("paid", "in_payment"):
+            if invoice and (invoice.payment_state in ("paid", "in_payment") or invoice._is_trade_settled()):
                 return "paid"
             return "approved"
         return self.state
@@ -239,7 +242,9 @@ class MilestoneBillingApproval(models.Model):
         :rtype: bool
         """
         invoice = self._get_issued_invoice()
-        return bool(invoice and self.state in ("approved", "deemed_accepted") and invoice._has_to_be_paid())
+        if not invoice or self.state not in ("approved", "deemed_accepted") or not invoice._has_to_be_paid():
+            return False
+        return not invoice.currency_id.is_zero(invoice._get_milestone_due_now())
 
     # === EVIDENCE OF THE PAGE ===
 

@@ -121,8 +121,8 @@ class MilestoneBillingApproval(models.Model):
             **amounts,
             "milestone": line._prepare_snapshot_milestone(),
             "lines": [item for item in content["lines"] if item["kind"] == "product"],
-            "retention": line._prepare_snapshot_retention(),
-            "position": line._prepare_snapshot_position(move),
+            "retention": line._prepare_snapshot_retention(move),
+            "position": line._prepare_snapshot_position(),
             "due_terms": move.invoice_payment_term_id.name or "",
             "invoice_draft_content_sha256": invoice_hash(canonical(content)),
             "files": self._prepare_snapshot_files(),
@@ -267,37 +267,26 @@ class MilestoneBillingLine(models.Model):
         user = self.env.user
         return "system" if user._is_superuser() or user._is_public() else "staff"
 
-    def _prepare_snapshot_retention(self):
+    def _prepare_snapshot_retention(self, move):
         schedule = self.schedule_id
         return {
             "percent": _plain(schedule.retainage_percent),
-            "amount": self._get_amount_text(self._get_retained_amount()),
+            "amount": self._get_amount_text(move._get_term_retainage()),
         }
 
-    def _get_retained_amount(self):
-        """Give what the client holds back of this milestone's invoice; the retainage part of the addon extends it."""
-        return 0.0
-
-    def _prepare_snapshot_position(self, move):
-        """Give where the contract stands with this bill, untaxed.
+    def _prepare_snapshot_position(self):
+        """Give where the contract stands with this bill, untaxed: the statement as of this milestone.
 
         :rtype: dict
         """
-        others = self.order_id.milestone_line_ids.allocation_ids.filtered(
-            lambda alloc: alloc.move_id.state == "posted" and alloc.move_id != move
-        )
-        contract = self.schedule_id.amount_contract
-        before, this = sum(others.mapped("amount_untaxed")), move.amount_untaxed
-        changes = self.order_id.milestone_line_ids.filtered(
-            lambda line: line.kind == "change" and line.state != "cancelled"
-        )
-        text = self._get_amount_text
+        statement = self.schedule_id.get_statement(as_of_line=self)
         return {
-            "contract_sum": text(contract),
-            "change_orders": text(sum(changes.mapped("amount_untaxed"))),
-            "billed_before": text(before),
-            "this_bill": text(this),
-            "remaining": text(contract - before - this),
+            "contract_sum": statement["contract_sum"],
+            "change_orders": statement["change_orders"],
+            "billed_before": statement["previously_billed"],
+            "this_bill": statement["current_due"],
+            "retained": statement["retainage"],
+            "remaining": statement["balance_to_finish"],
         }
 
     def _get_amount_text(self, amount):

@@ -74,15 +74,30 @@ class AccountMove(models.Model):
             self.env._("Only what is due can be paid. Reload the page and pay the amount shown there.")
         )
 
+    def _get_milestone_due_now(self):
+        """Give what is to be paid now: everything open but the retainage, which is due at its release.
+
+        :rtype: float
+        """
+        self.ensure_one()
+        terms = self.sudo().line_ids.filtered(
+            lambda line: line.display_type == "payment_term" and not line.milestone_retainage
+        )
+        open_amount = sum(terms.mapped("amount_residual_currency"))
+        return self.currency_id.round(min(abs(open_amount), self.amount_residual))
+
     def _get_milestone_due_amounts(self):
-        """Give the amounts that may be paid now: all that is open, or the next instalment with its discount.
+        """Give the amounts that may be paid: what is due now, all that is open, or an instalment of the terms.
 
         :rtype: list[float]
         """
         self.ensure_one()
         values = self._get_invoice_next_payment_values()
-        names = ("amount_due", "next_amount_to_pay", "amount_next_to_pay")
-        amounts = [self.amount_residual, *(values.get(name) or 0.0 for name in names)]
+        amounts = [
+            self._get_milestone_due_now(),
+            self.amount_residual,
+            values.get("next_amount_to_pay") or 0.0,
+        ]
         discount = values.get("epd_discount_amount_currency") or 0.0
         if discount:
             amounts.append(self.amount_residual - discount)
@@ -99,7 +114,7 @@ class AccountMove(models.Model):
     def _prepare_pay_data(self):
         values = self._prepare_evidence_data()
         return {
-            "amount": self._get_amount_text(self.amount_residual),
+            "amount": self._get_amount_text(self._get_milestone_due_now()),
             "currency": values["currency"],
             "invoice_number": self.name or "",
         }

@@ -23,3 +23,4 @@ from . import test_workbook
 from . import test_evidence_keeping
 from . import test_evidence_race
 from . import test_evidence_flow
+from . import test_payment_closing
