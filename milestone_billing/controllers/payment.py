@@ -75,7 +75,9 @@ class MilestonePayment(PaymentPortal):
 class ReviewPayment(Review):
     """Pay Now on the review page."""
 
-    @http.route(f"{URL}/<string:uuid>/pay", type="http", auth="public", methods=["POST"], sitemap=False)
+    @http.route(
+        f"{URL}/<string:uuid>/pay", type="http", auth="public", methods=["POST"], website=True, sitemap=False
+    )
     def pay(self, uuid, **_form):
         """Record the click and go to the payment page of the posted invoice."""
         visit = self._enter(uuid)

@@ -15,6 +15,7 @@ class Proof(Review):
         type="http",
         auth="public",
         methods=["GET"],
+        website=True,
         sitemap=False,
     )
     def proof_file(self, uuid, file_uuid, download="", **_kwargs):

@@ -38,7 +38,9 @@ class Review(http.Controller):
 
     # === PAGES ===
 
-    @http.route(f"{URL}/<string:uuid>", type="http", auth="public", methods=["GET"], sitemap=False)
+    @http.route(
+        f"{URL}/<string:uuid>", type="http", auth="public", methods=["GET"], website=True, sitemap=False
+    )
     def review(self, uuid, **_kwargs):
         """Show the frozen submission, or the state it is in."""
         visit = self._enter(uuid)
@@ -52,6 +54,7 @@ class Review(http.Controller):
         type="http",
         auth="public",
         methods=["GET"],
+        website=True,
         sitemap=False,
     )
     def review_step(self, uuid, step, **_kwargs):
@@ -64,7 +67,14 @@ class Review(http.Controller):
         self._log_presented(visit)
         return self._render(visit, f"milestone_billing.portal_{step}")
 
-    @http.route(f"{URL}/<string:uuid>/displayed", type="http", auth="public", methods=["POST"], sitemap=False)
+    @http.route(
+        f"{URL}/<string:uuid>/displayed",
+        type="http",
+        auth="public",
+        methods=["POST"],
+        website=True,
+        sitemap=False,
+    )
     def displayed(self, uuid, **form):
         """Take what the page tells about itself: how long it was visible, whether its end was reached."""
         visit = self._enter(uuid)
@@ -87,7 +97,9 @@ class Review(http.Controller):
 
     # === DECISIONS ===
 
-    @http.route(f"{URL}/<string:uuid>/otp", type="http", auth="public", methods=["POST"], sitemap=False)
+    @http.route(
+        f"{URL}/<string:uuid>/otp", type="http", auth="public", methods=["POST"], website=True, sitemap=False
+    )
     def otp(self, uuid, channel="email", **form):
         """Send a one-time code to the approver and come back to the form."""
         visit = self._enter(uuid)
@@ -110,6 +122,7 @@ class Review(http.Controller):
         type="http",
         auth="public",
         methods=["POST"],
+        website=True,
         sitemap=False,
     )
     def decide(self, uuid, step, **form):

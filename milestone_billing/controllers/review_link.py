@@ -94,8 +94,8 @@ class ReviewLink(http.Controller):
         status = {"expired": 410, "revoked": 410, "wrong": 404}.get(problem, 403)
         if problem == "wrong":
             Attempt = request.env["milestone.billing.attempt"]
-            address = read_pii().get("ip", "")
-            key = f"link,{link_id[:36]},{address}"
+            found = self._find(link_id)
+            key = f"link,{found.uuid or 'unknown'},{read_pii().get('ip', '')}"
             if not Attempt._take("link_wrong", key, WRONG_PER_QUARTER_MAX, 15):
                 status, problem = 429, "rate_limited"
         company = (link.company_id if link else request.env.company).sudo()

@@ -201,6 +201,8 @@ class MilestoneBillingApproval(models.Model):
         lines.approval_ids.filtered(lambda approval: approval.state == "requested")._supersede(
             "submitted again"
         )
+        # The index sees one open submission for each milestone: the old one must be closed there first.
+        self.flush_model(["state"])
         approvals = self._internal().create([self._prepare_values(line) for line in lines])
         self.env["milestone.billing.approval.seat"].sudo().create(
             [values for approval in approvals for values in approval._prepare_seat_values()]

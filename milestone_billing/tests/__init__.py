@@ -24,3 +24,5 @@ from . import test_evidence_keeping
 from . import test_evidence_race
 from . import test_evidence_flow
 from . import test_payment_closing
+from . import test_approval_access
+from . import test_approval_decision
