@@ -157,7 +157,7 @@ class MilestoneBillingLine(models.Model):
             asked._submit()
         if unasked := lines - asked:
             unasked._transition("approve_unasked", {"completed_on": now})
-            unasked._on_approved()
+            unasked._post_drafts(("always",))
         lines.project_milestone_id.sudo().filtered(lambda milestone: not milestone.is_reached).write(
             {"is_reached": True}
         )
@@ -168,9 +168,16 @@ class MilestoneBillingLine(models.Model):
         self.env["milestone.billing.approval"]._request(self)
 
     def _on_approved(self):
-        """Issue the invoices of approved milestones as the company wants it."""
+        """Issue the invoices of milestones that the client has approved, as the company wants it."""
+        self._post_drafts(("approval", "always"))
+
+    def _post_drafts(self, policies):
+        """Post the drafts of milestones whose company follows one of these policies.
+
+        :param policies: values of the company's `milestone_invoice_posting`.
+        """
         to_post = self.filtered(
-            lambda line: line.company_id.milestone_invoice_posting == "auto" and not line.is_on_hold
+            lambda line: line.company_id.milestone_invoice_posting in policies and not line.is_on_hold
         )
         drafts = to_post.invoice_ids.filtered(lambda move: move.milestone_claim and move.state == "draft")
         if drafts:

@@ -13,11 +13,15 @@ class ResCompany(models.Model):
         help="New milestones ask the client to review and approve the work before the invoice is issued.",
     )
     milestone_invoice_posting = fields.Selection(
-        [("auto", "Post on approval"), ("draft", "Leave the draft for finance")],
+        [
+            ("approval", "Post when the client has approved"),
+            ("always", "Post at once where no approval is asked, too"),
+            ("draft", "Leave every draft for finance"),
+        ],
         string="Milestone Invoices",
-        default="auto",
+        default="approval",
         required=True,
-        help="What happens to the draft invoice when the client has approved a milestone.",
+        help="When the draft invoice of a milestone is posted by itself.",
     )
     milestone_gate = fields.Selection(
         [

@@ -14,6 +14,7 @@ class MilestoneBillingCommon(AccountTestInvoicingCommon):
         cls.env.user.group_ids += cls.env.ref("milestone_billing.milestone_billing_group_billing_manager")
         cls.company = cls.company_data["company"]
         cls.company.milestone_approval_required = False
+        cls.company.milestone_invoice_posting = "always"
         cls.company.milestone_gate = "none"
         cls.client_company = cls.env["res.partner"].create(
             {"name": "Client Ltd", "is_company": True, "email": "office@client.example"}

@@ -24,6 +24,12 @@ class TestState(MilestoneBillingCommon):
         self.assertEqual(line.approval_ids.state, "requested")
         self.assertEqual(line.blocked_reason, "Waiting for the client's approval.")
 
+    def test_without_approval_the_draft_is_left_to_finance_by_default(self):
+        self.company.milestone_invoice_posting = "approval"
+        line = self.create_order().milestone_line_ids[0]
+        line.action_complete()
+        self.assertRecordValues(line, [{"state": "approved", "invoice_status": "draft"}])
+
     def test_hold_blocks_completion_with_its_reason(self):
         line = self.create_order().milestone_line_ids[0]
         line.action_hold("Waiting for the new logo")

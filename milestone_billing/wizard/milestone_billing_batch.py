@@ -68,7 +68,7 @@ class MilestoneBillingBatch(models.TransientModel):
             return self.env._("A new review link is sent to everybody who has not decided yet.")
         if line.approval_required:
             return self.env._("A draft invoice is made and the client is asked to review the work.")
-        if line.company_id.milestone_invoice_posting == "auto":
+        if line.company_id.milestone_invoice_posting == "always":
             return self.env._("The invoice is posted at once: no approval is asked.")
         return self.env._("A draft invoice is made and waits for finance.")
 
