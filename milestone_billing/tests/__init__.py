@@ -1,3 +1,5 @@
+from importlib.util import find_spec
+
 from . import test_approval_portal
 from . import test_dashboard
 from . import test_evidence
@@ -26,3 +28,7 @@ from . import test_evidence_flow
 from . import test_payment_closing
 from . import test_approval_access
 from . import test_approval_decision
+
+# A database may be tested where the tools for random cases are not installed.
+if find_spec("hypothesis"):
+    from . import test_properties
