@@ -17,6 +17,11 @@ class MilestoneBillingAmountsMixin(models.AbstractModel):
         readonly=True, help="Tax and base by tax id, as decimal numbers in the currency of the order."
     )
 
+    def _bills_anything(self):
+        """Tell whether there is a quantity or an amount: a chosen order line may wait with nothing."""
+        self.ensure_one()
+        return bool(self.quantity or self.amount_untaxed or self.amount_tax)
+
     def _get_amounts(self):
         """Give the amounts by field name.
 

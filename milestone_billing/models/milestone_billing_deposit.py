@@ -107,13 +107,16 @@ class MilestoneBillingLine(models.Model):
     def _is_advance(self, advances):
         """Tell whether the next document of this milestone is an advance, which later stages recover.
 
-        A deposit that comes after all other stages has nothing to be recovered by, so it is an ordinary one.
+        A deposit that comes after all other stages has nothing to be recovered by, so it is an ordinary one, and
+        so is one that pays money back.
 
         :param dict advances: see `_get_open_advances`.
         """
         self.ensure_one()
         book = advances.get(self.schedule_id)
-        return self.kind == "deposit" and bool(book and book["open"].filtered(lambda x: x.kind != "deposit"))
+        if self.kind != "deposit" or not book or self._get_planned_net() <= 0:
+            return False
+        return bool(book["open"].filtered(lambda line: line.kind != "deposit"))
 
     def _prepare_advance_values(self, book):
         """Give the values of an advance: down payments of the order, one for each set of taxes.

@@ -97,10 +97,15 @@ class MilestoneBillingLine(models.Model):
     percent = fields.Float(string="Percent", digits=(16, 6), tracking=True)
     amount_fixed = fields.Monetary(string="Fixed Amount", tracking=True)
     allocation_mode = fields.Selection(
-        [("share", "Share of every line"), ("lines", "Chosen lines")],
+        [
+            ("share", "Share of every line"),
+            ("lines", "Chosen lines"),
+            ("progress", "Percent complete to date"),
+        ],
         default="share",
         required=True,
-        help="Bill a share of every order line, or only the lines chosen below.",
+        help="Bill a share of every order line, only the lines chosen below, or for each line below what its "
+        "percentage complete to date exceeds what is billed of it.",
     )
     approval_required = fields.Boolean(
         string="Client Approval",
@@ -394,37 +399,35 @@ class MilestoneBillingLine(models.Model):
         """Give the allocations that no longer move: all those of a milestone that was ever billed."""
         return self.filtered(lambda line: line._get_billed_allocations()).allocation_ids
 
-    def _get_target_row(self, total, rounding, left):
+    def _get_target_row(self, total, rounding):
         """Give the row of the allocation engine that says how much this milestone bills.
 
         :param int total: net units of the whole order.
         :param rounding: smallest amount of the currency.
-        :param dict left: unbilled columns of the order.
         :rtype: tuple[str, Fraction | int]
         """
         self.ensure_one()
-        if self.allocation_mode == "lines" and self.amount_type != "remainder":
-            shares = self._get_chosen_shares(left)
-            return "fixed", sum(round(share * left[key]["net"]) for key, share in shares.items())
         if self.amount_type == "percent":
             return "share", total * fraction(self.percent) / 100
         if self.amount_type == "fixed":
             return "fixed", to_units(self.amount_fixed, rounding)
         return "remainder", 0
 
-    def _get_chosen_shares(self, left):
-        """Give the exact share of each chosen order line, or None for a share of every line.
+    def _chooses_order_lines(self):
+        """Tell whether this milestone bills order lines chosen by hand; the one that takes the rest does not."""
+        self.ensure_one()
+        return self.allocation_mode != "share" and self.amount_type != "remainder"
 
-        :param dict left: unbilled columns by order line.
-        :rtype: dict | None
+    def _get_chosen_shares(self, order_lines):
+        """Give the exact share of each chosen order line.
+
+        :param order_lines: order lines, also new ones of a form.
+        :rtype: dict
         """
         self.ensure_one()
-        if self.allocation_mode == "share":
-            return None
         chosen = {
             alloc.order_line_id._origin.id: fraction(alloc.percent) / 100
             for alloc in self.allocation_ids
-            if not alloc.move_id
+            if not alloc.move_id and alloc.percent
         }
-        by_line = {key: chosen.get(key._origin.id) for key in left}
-        return {key: Fraction(share) for key, share in by_line.items() if share}
+        return {key: chosen[key._origin.id] for key in order_lines if key._origin.id in chosen}

@@ -174,7 +174,7 @@ class MilestoneBillingLine(models.Model):
         :return: amounts by order line, in the order of the order.
         :rtype: dict
         """
-        planned = self.allocation_ids.filtered(lambda alloc: not alloc.move_id)
+        planned = self.allocation_ids.filtered(lambda alloc: not alloc.move_id and alloc._bills_anything())
         amounts = {alloc.order_line_id: alloc._get_amounts() for alloc in planned}
         digits = self.env["decimal.precision"].precision_get("Product Unit") if taken else 0
         for columns in taken.values():

@@ -5,7 +5,7 @@ from fractions import Fraction
 from odoo import api, models
 
 from ..tools import allocation
-from ..tools.money import fraction, to_float, to_text, to_units
+from ..tools.money import fraction, round_half_up, to_float, to_text, to_units
 
 
 class MilestoneBillingSchedule(models.Model):
@@ -76,7 +76,8 @@ class MilestoneBillingSchedule(models.Model):
         left = self._get_unbilled_columns(order, columns)
         open_lines = lines.filtered(lambda line: not line._get_billed_allocations())
         total = sum(column["net"] for column in columns.values())
-        targets, difference = self._get_targets(order, open_lines, total, left)
+        wishes = self._get_wishes(open_lines, columns, left)
+        targets, difference = self._get_targets(order, open_lines, total, left, wishes)
         if difference:
             shares = [Fraction(target, total) if total else Fraction(0) for target in targets]
             return {
@@ -84,7 +85,7 @@ class MilestoneBillingSchedule(models.Model):
                 for line, share in zip(open_lines, shares, strict=True)
             }, difference
         rows = [
-            allocation.Row(line, target, line._get_chosen_shares(left))
+            allocation.Row(line, target, wishes.get(line))
             for line, target in zip(open_lines, targets, strict=True)
         ]
         engine_columns = [
@@ -116,7 +117,33 @@ class MilestoneBillingSchedule(models.Model):
         return left
 
     @api.model
-    def _get_targets(self, order, open_lines, total, left):
+    def _get_wishes(self, open_lines, columns, left):
+        """Find what milestones that choose their order lines want of each, before limits.
+
+        A percentage to date is less what is billed of the line and what the choosing milestones before it take.
+
+        :param open_lines: open milestones in billing order.
+        :param dict columns: columns of the whole order.
+        :param dict left: unbilled columns of the order.
+        :return: ``{milestone: {order line: units}}``, only milestones that choose.
+        :rtype: dict
+        """
+        taken = {key: units["net"] - left[key]["net"] for key, units in columns.items()}
+        wishes = {}
+        for line in open_lines.filtered(lambda line: line._chooses_order_lines()):
+            wishes[line] = {}
+            for key, share in line._get_chosen_shares(columns).items():
+                units = round_half_up(share * columns[key]["net"])
+                if line.allocation_mode == "progress":
+                    units = (
+                        max(units - taken[key], 0) if columns[key]["net"] > 0 else min(units - taken[key], 0)
+                    )
+                taken[key] += units
+                wishes[line][key] = units
+        return wishes
+
+    @api.model
+    def _get_targets(self, order, open_lines, total, left, wishes):
         """Find the net target of each open milestone.
 
         A frozen schedule was checked when the order was confirmed, so its last share absorbs the rounding.
@@ -126,7 +153,10 @@ class MilestoneBillingSchedule(models.Model):
         """
         rounding = order.currency_id.rounding
         room = sum(column["net"] for column in left.values())
-        rows = [line._get_target_row(total, rounding, left) for line in open_lines]
+        rows = [
+            ("fixed", sum(wishes[line].values())) if line in wishes else line._get_target_row(total, rounding)
+            for line in open_lines
+        ]
         if not rows:
             return [], -room
         frozen = order.milestone_schedule_id.filtered("is_frozen")

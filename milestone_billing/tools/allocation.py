@@ -25,11 +25,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One open milestone: its net target, and the exact share of chosen columns it bills, if chosen."""
+    """One open milestone: its net target, and what it wants of chosen columns, if chosen."""
 
     key: object
     target: int
-    shares: dict | None = None
+    wishes: dict | None = None
 
 
 class AllocationError(ValueError):
@@ -140,37 +140,36 @@ def _plan_chosen(columns, rows):
     net = {row.key: dict.fromkeys((column.key for column in columns), 0) for row in rows}
     left = {column.key: column.net for column in columns}
     for row in rows:
-        if row.shares is None:
+        if not row.wishes:
             continue
-        keys = [column.key for column in columns if column.key in row.shares]
-        wishes = [row.shares[key] * next(c.net for c in columns if c.key == key) for key in keys]
-        for key, units in zip(keys, _within(row.target, wishes, [left[key] for key in keys]), strict=True):
-            net[row.key][key] = units
-            left[key] -= units
+        keys = [column.key for column in columns if column.key in row.wishes]
+        units = _within(row.target, [row.wishes[key] for key in keys], [left[key] for key in keys])
+        for key, given in zip(keys, units, strict=True):
+            net[row.key][key] = given
+            left[key] -= given
     return net
 
 
 def _within(target, wishes, limits):
-    """Apportion without passing what a column still has, as long as another column has room."""
-    given = apportion(target, [Fraction(wish) for wish in wishes])
-    over = 0
+    """Give what is wanted without passing what a column still has; what is over goes where there is room."""
+    given = [_between(wish, limit) for wish, limit in zip(wishes, limits, strict=True)]
+    over = target - sum(given)
     for index, limit in enumerate(limits):
-        excess = given[index] - limit if limit >= 0 else min(given[index] - limit, 0)
-        if (limit >= 0 and excess > 0) or (limit < 0 and excess < 0):
-            given[index] -= excess
-            over += excess
-    for index, limit in enumerate(limits):
-        room = limit - given[index]
-        step = max(min(over, room), 0) if over > 0 else min(max(over, room), 0)
+        step = _between(over, limit - given[index])
         given[index] += step
         over -= step
-    if over and given:
+    if given:
         given[-1] += over
     return given
 
 
+def _between(units, limit):
+    """Cut units to the range from zero to a limit of either sign."""
+    return max(min(units, limit), 0) if limit >= 0 else min(max(units, limit), 0)
+
+
 def _plan_shared(columns, rows, net):
-    shared = [row for row in rows if row.shares is None]
+    shared = [row for row in rows if row.wishes is None]
     left = {column.key: column.net - sum(net[row.key][column.key] for row in rows) for column in columns}
     total, run, given = sum(left.values()), 0, dict.fromkeys(left, 0)
     for place, row in enumerate(shared):
@@ -228,5 +227,5 @@ def _last_row(column, rows, net):
     for row in reversed(rows):
         if net[row.key][column.key]:
             return row.key
-    shared = [row for row in rows if row.shares is None or column.key in row.shares]
+    shared = [row for row in rows if row.wishes is None or column.key in row.wishes]
     return (shared or rows)[-1].key if rows else None
