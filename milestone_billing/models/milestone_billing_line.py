@@ -1,5 +1,4 @@
 import uuid
-from fractions import Fraction
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError

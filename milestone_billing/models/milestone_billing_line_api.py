@@ -4,6 +4,7 @@ import logging
 
 from odoo import models
 from odoo.exceptions import UserError, ValidationError
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import formatLang
 
 from ..tools.money import to_units
@@ -102,7 +103,7 @@ class MilestoneBillingLine(models.Model):
     def _complete_in_chunks(self, lines, trigger, chunk=200):
         """Complete many milestones from a cron, committing chunk by chunk.
 
-        Rows that another worker holds are left to it. A milestone that fails is rolled back alone, and the
+        Rows that another worker holds, and orders that it has just billed, are left to it. A milestone that fails is rolled back alone, and the
         reason stays on its chatter; the others go on.
 
         :param lines: milestones to complete.
@@ -112,6 +113,7 @@ class MilestoneBillingLine(models.Model):
         Cron, remaining = self.env["ir.cron"], len(lines)
         Cron._commit_progress(remaining=remaining)
         for start in range(0, len(lines), chunk):
+            self.env.invalidate_all()
             batch = (
                 lines[start : start + chunk]
                 .try_lock_for_update()
@@ -131,6 +133,9 @@ class MilestoneBillingLine(models.Model):
             try:
                 with self.env.cr.savepoint():
                     line._complete(trigger=trigger, strict=False)
+            except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+                self.env.invalidate_all()
+                _logger.info("milestone %s is left to another worker or the next run", line.id)
             except Exception as error:
                 self.env.invalidate_all()
                 _logger.warning("milestone %s could not be completed", line.reference, exc_info=True)

@@ -9,6 +9,7 @@ from . import test_evidence_race
 from . import test_invoicing
 from . import test_main_job
 from . import test_papers
+from . import test_money_race
 from . import test_pdf
 from . import test_proof
 from . import test_queue

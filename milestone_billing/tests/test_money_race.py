@@ -1,0 +1,203 @@
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import patch
+
+import psycopg2
+from odoo import SUPERUSER_ID, Command, api
+from odoo.exceptions import UserError
+from odoo.modules.registry import Registry
+from odoo.orm.registry import DummyRLock
+from odoo.tests.common import BaseCase, get_db_name, tagged
+from odoo.tools import mute_logger
+
+from ..models.milestone_billing_schedule import MilestoneBillingSchedule
+
+TIMEOUT_SECONDS = 120
+RETRY_COUNT_MAX = 20
+CONCURRENCY_ERRORS = (psycopg2.errors.SerializationFailure, psycopg2.errors.DeadlockDetected)
+
+
+@tagged("-standard", "-at_install", "post_install", "milestone_race")
+class TestMoneyRace(BaseCase):
+    """Two transactions at once on the same order: one effect, one clear loser.
+
+    They commit, and billed orders stay: the orders and the company of these tests are left behind.
+    """
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.registry = Registry(get_db_name())
+        # The server holds this lock while it runs tests, and threads would wait for it for ever.
+        cls.startClassPatcher(patch.object(Registry, "_lock", DummyRLock()))
+        with cls.registry.cursor() as cr:
+            env = api.Environment(cr, SUPERUSER_ID, {})
+            company = env["res.company"].create(
+                {
+                    "name": f"Race Builders {uuid.uuid4()}",
+                    "country_id": env.ref("base.us").id,
+                    "milestone_approval_required": False,
+                    "milestone_gate": "none",
+                }
+            )
+            env.user.company_ids += company
+            env["account.chart.template"].try_loading("generic_coa", company, install_demo=False)
+            company._get_milestone_retainage_account()
+            cls.company_id = company.id
+            cls.partner_id = env["res.partner"].create({"name": "Race Client"}).id
+            cls.product_id = (
+                env["product.product"]
+                .create({"name": "Race Service", "type": "service", "taxes_id": [Command.clear()]})
+                .id
+            )
+
+    def env_of(self, cr):
+        return api.Environment(cr, SUPERUSER_ID, {"allowed_company_ids": [self.company_id]})
+
+    def create_order(self, retainage=0.0, trigger="manual", complete=0):
+        """Commit a confirmed order of 1,000.00 in four quarters and give the ids of its milestones."""
+        with self.registry.cursor() as cr:
+            env = self.env_of(cr)
+            order = env["sale.order"].create(
+                {
+                    "partner_id": self.partner_id,
+                    "company_id": self.company_id,
+                    "order_line": [Command.create({"product_id": self.product_id, "price_unit": 1000.0})],
+                    "milestone_line_ids": [
+                        Command.create(
+                            {
+                                "name": f"Stage {place}",
+                                "sequence": place,
+                                "percent": 25.0,
+                                "trigger": trigger,
+                                "trigger_date": "2020-01-01",
+                            }
+                        )
+                        for place in range(4)
+                    ],
+                }
+            )
+            order.milestone_schedule_id.retainage_percent = retainage
+            order.action_confirm()
+            lines = order.milestone_line_ids
+            lines[:complete]._complete(trigger="manual")
+            return lines.ids
+
+    def run_together(self, *calls):
+        """Run calls in transactions that all began before the first one wrote; try again as the server does.
+
+        :return: for each call, its result or refusal, and whether it had to be tried again.
+        """
+        barrier = threading.Barrier(len(calls))
+
+        def run(call):
+            for attempt in range(RETRY_COUNT_MAX):
+                try:
+                    with self.registry.cursor() as cr:
+                        env = self.env_of(cr)
+                        cr.execute("SELECT 1 FROM milestone_billing_schedule LIMIT 1")
+                        if not attempt:
+                            barrier.wait(timeout=TIMEOUT_SECONDS)
+                        result = call(env)
+                        env.flush_all()
+                    return result, attempt
+                except CONCURRENCY_ERRORS:
+                    continue
+                except UserError as refusal:
+                    return refusal, attempt
+            raise AssertionError("a transaction did not get through")
+
+        with ThreadPoolExecutor(max_workers=len(calls)) as executor, mute_logger("odoo.sql_db"):
+            futures = [executor.submit(run, call) for call in calls]
+            return [future.result(timeout=TIMEOUT_SECONDS) for future in futures]
+
+    def look(self, line_ids, read):
+        """Read committed facts of milestones; the schedule ties out with the ledger after every race."""
+        with self.registry.cursor() as cr:
+            lines = self.env_of(cr)["milestone.billing.line"].browse(line_ids)
+            self.assertEqual(lines.schedule_id.tie_out()["differences"], [])
+            return read(lines)
+
+    def complete(self, line_id):
+        return lambda env: env["milestone.billing.line"].browse(line_id)._complete(trigger="manual").ids
+
+    def credit(self, line_id):
+        def call(env):
+            invoice = env["milestone.billing.line"].browse(line_id)._get_live_invoice()
+            return invoice._reverse_moves(cancel=True).ids
+
+        return call
+
+    def release(self, line_id):
+        def call(env):
+            return env["milestone.billing.line"].browse(line_id).schedule_id.release_retainage()
+
+        return call
+
+    # === RACES ===
+
+    def test_two_completions_make_one_invoice(self):
+        lines = self.create_order()
+        answers = self.run_together(self.complete(lines[0]), self.complete(lines[0]))
+        self.assertEqual(sorted(len(done) for done, _again in answers), [0, 1])
+        loser = next(again for done, again in answers if not done)
+        self.assertTrue(loser, "the loser had to look again")
+        self.assertEqual(self.look(lines[:1], lambda line: len(line.invoice_ids)), 1)
+
+    def test_two_stages_of_one_order_are_both_billed(self):
+        lines = self.create_order()
+        self.run_together(self.complete(lines[0]), self.complete(lines[1]), self.complete(lines[2]))
+        amounts = self.look(lines[:3], lambda line: line.invoice_ids.mapped("amount_total"))
+        self.assertEqual(amounts, [250.0] * 3)
+
+    def test_completion_and_credit_note_of_one_order(self):
+        lines = self.create_order(retainage=10.0, complete=1)
+        self.run_together(self.complete(lines[1]), self.credit(lines[0]))
+        states = self.look(lines[:2], lambda line: line.mapped("state"))
+        self.assertEqual(states, ["planned", "approved"])
+
+    def test_completion_and_credit_note_of_one_stage(self):
+        lines = self.create_order(complete=1)
+        self.run_together(self.complete(lines[0]), self.credit(lines[0]))
+        live = self.look(lines[:1], lambda line: line.invoice_ids.filtered("milestone_claim"))
+        self.assertLessEqual(len(live), 1)
+
+    def test_two_credit_notes_of_one_invoice(self):
+        lines = self.create_order(complete=1)
+        answers = self.run_together(self.credit(lines[0]), self.credit(lines[0]))
+        billed = self.look(lines[:1], lambda line: line.amount_billed)
+        self.assertEqual(billed, 0.0, answers)
+
+    def test_retainage_is_released_once(self):
+        lines = self.create_order(retainage=10.0, complete=4)
+        answers = self.run_together(self.release(lines[0]), self.release(lines[0]))
+        refusals = [answer for answer, _again in answers if isinstance(answer, UserError)]
+        self.assertEqual(len(refusals), 1)
+        self.assertIn("No retainage is held", str(refusals[0]))
+        self.assertEqual(self.look(lines, lambda line: line.schedule_id.amount_retained), 0.0)
+
+    def test_two_crons_bill_each_due_milestone_once(self):
+        orders = [self.create_order(trigger="date") for _index in range(4)]
+
+        def cron(env):
+            env["milestone.billing.line"]._cron_complete_due(chunk=2)
+
+        self.run_together(cron, cron)
+        self.run_together(cron)
+        for lines in orders:
+            self.assertEqual(self.look(lines, lambda line: [len(one.invoice_ids) for one in line]), [1] * 4)
+
+    def test_database_is_the_last_guard(self):
+        lines = self.create_order()
+
+        def complete(env):
+            try:
+                return self.complete(lines[0])(env)
+            except psycopg2.errors.UniqueViolation:
+                raise UserError("unique index") from None
+
+        with patch.object(MilestoneBillingSchedule, "_lock", lambda schedules: None):
+            answers = self.run_together(complete, complete)
+        self.assertEqual(self.look(lines[:1], lambda line: len(line.invoice_ids)), 1)
+        self.assertEqual(len([1 for answer, _again in answers if isinstance(answer, list) and answer]), 1)
