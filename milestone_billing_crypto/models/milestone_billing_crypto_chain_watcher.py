@@ -69,6 +69,8 @@ class MilestoneBillingCryptoChain(models.Model):
         for index, chain in enumerate(chains):
             try:
                 chain._watch(commit=True)
+            except OperationalError:
+                self.env.cr.rollback()  # another worker was faster; the next cycle looks again
             except Exception:
                 self.env.cr.rollback()
                 _logger.exception("Stablecoin network %s could not be read", chain.id)
@@ -127,7 +129,8 @@ class MilestoneBillingCryptoChain(models.Model):
                     SQL(
                         "SELECT cursor_block FROM milestone_billing_crypto_chain WHERE id = %s FOR UPDATE SKIP LOCKED",
                         self.id,
-                    )
+                    ),
+                    log_exceptions=False,  # losing a race is no error
                 )
                 row = self.env.cr.fetchone()
         except OperationalError:

@@ -121,8 +121,17 @@ class MilestoneBillingCryptoTransfer(models.Model):
             self.env.invalidate_all()  # another worker holds it, or was faster; the next cycle looks again
         except Exception as error:  # noqa: BLE001 - one receipt must not stop the others; the reason is shown on it
             self.env.invalidate_all()
-            _logger.warning("Stablecoin receipt %s could not be booked: %s", self.id, type(error).__name__)
-            self._update({"booking_error": str(error)[:500]})
+            self._note_problem(error)
+
+    def _note_problem(self, error):
+        """Show on the receipt why it could not be booked, unless another worker has it."""
+        _logger.warning("Stablecoin receipt %s could not be booked: %s", self.id, type(error).__name__)
+        try:
+            with self.env.cr.savepoint():
+                if self.try_lock_for_update():
+                    self._update({"booking_error": str(error)[:500]})
+        except OperationalError:
+            self.env.invalidate_all()
 
     def _book(self):
         """Create the receipt's own transaction and payment, and write off a shortage within the tolerance."""
@@ -152,7 +161,7 @@ class MilestoneBillingCryptoTransfer(models.Model):
         child._post_process()
         payment._refresh_state()
         payment._settle_transaction()
-        self._log_evidence("payment.confirmed")
+        self._log_evidence()
 
     def _unbook(self):
         """Take a booked receipt out of the ledger again, after a deep reorganisation."""
@@ -167,7 +176,7 @@ class MilestoneBillingCryptoTransfer(models.Model):
         self.payment_id._alert(
             self.env._("A booked payment was dropped by the network and taken out of the books.")
         )
-        self._log_evidence("payment.reversed")
+        self._log_evidence()
 
     # === ACCOUNTING === #
 
@@ -256,20 +265,19 @@ class MilestoneBillingCryptoTransfer(models.Model):
 
     # === EVIDENCE === #
 
-    def _log_evidence(self, event):
-        """Add the receipt to the evidence of the milestone that its invoice bills, if there is one."""
-        invoices = self.payment_id.transaction_id.sudo().invoice_ids
-        if "milestone_line_id" not in invoices._fields:
-            return
-        lines = invoices.milestone_line_id
+    def _log_evidence(self):
+        """Add the receipt to the evidence of the milestones that its invoices bill, if there are any."""
+        lines = self.payment_id.transaction_id.sudo().invoice_ids.milestone_line_id
         if lines:
-            lines._log_evidence(event, data=self._prepare_evidence())
+            lines._log_evidence("payment.tx", data=self._prepare_evidence(), actor_kind="system")
 
     def _prepare_evidence(self):
         """Return what the evidence says about this receipt: facts of the network only, no person."""
         self.ensure_one()
         return {
-            "kind": "stablecoin",
+            "provider": PROVIDER_CODE,
+            "tx_reference": self.transaction_id.reference or "",
+            "state": self.booking_state,
             "chain_id": self.chain_id.evm_id,
             "tx_hash": self.tx_hash,
             "block": self.block_number,

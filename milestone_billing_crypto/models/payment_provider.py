@@ -110,12 +110,18 @@ class PaymentProvider(models.Model):
         return next((message for is_wrong, message in checks if is_wrong), False)
 
     def write(self, vals):
-        """Override of `payment` to make the wallet journals of accepted tokens."""
+        """Override of `payment` to make journals and payment method lines of accepted tokens at once.
+
+        Core makes the provider's line when its journal is first read; workers that book at the same moment
+        would make one each.
+        """
         result = super().write(vals)
         if {"state", "crypto_token_ids"} & set(vals):
             for provider in self.filtered(lambda p: p.code == PROVIDER_CODE and p.state != "disabled"):
                 for token in provider.crypto_token_ids:
                     token._get_wallet_journal(provider.company_id)
+                if provider.journal_id:
+                    provider._ensure_payment_method_line()
         return result
 
     # === BUSINESS === #

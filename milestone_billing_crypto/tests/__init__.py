@@ -1,1 +1,11 @@
-from . import test_access, test_checkout, test_receipts, test_wallet, test_wallet_books, test_watcher
+from . import (
+    test_access,
+    test_checkout,
+    test_milestone,
+    test_race,
+    test_receipts,
+    test_transport,
+    test_wallet,
+    test_wallet_books,
+    test_watcher,
+)
