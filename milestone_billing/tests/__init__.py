@@ -33,3 +33,4 @@ from . import test_approval_decision
 # A database may be tested where the tools for random cases are not installed.
 if find_spec("hypothesis"):
     from . import test_properties
+from . import test_evidence_print
