@@ -22,6 +22,7 @@
         "security/milestone_billing_webhook_security.xml",
         "security/milestone_billing_reminder_security.xml",
         "security/milestone_billing_report_security.xml",
+        "security/milestone_billing_change_security.xml",
         # Data
         "data/ir_cron_data.xml",
         "data/ir_cron_approval_data.xml",
@@ -32,6 +33,7 @@
         "report/milestone_billing_paper_templates.xml",
         "data/milestone_billing_webhook_data.xml",
         "data/milestone_billing_reminder_data.xml",
+        "data/milestone_billing_change_data.xml",
         "data/milestone_billing_template_data.xml",
         # Wizards: their actions are used by views
         "wizard/milestone_billing_batch_views.xml",
@@ -52,12 +54,14 @@
         "views/res_config_settings_views.xml",
         "views/milestone_billing_webhook_views.xml",
         "views/milestone_billing_reminder_views.xml",
+        "views/milestone_billing_change_views.xml",
         # Pages for clients
         "views/milestone_billing_portal_review_templates.xml",
         "views/milestone_billing_portal_decision_templates.xml",
         "views/milestone_billing_portal_link_templates.xml",
         "views/milestone_billing_portal_list_templates.xml",
         "views/milestone_billing_reminder_templates.xml",
+        "views/milestone_billing_portal_change_templates.xml",
         "views/milestone_billing_ledger_views.xml",
         "views/milestone_billing_workbook_views.xml",
         # Menus come last: they name the actions above.

@@ -6,3 +6,4 @@ from . import proof
 from . import portal
 from . import payment
 from . import milestone_billing_xlsx
+from . import milestone_billing_change

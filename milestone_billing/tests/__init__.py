@@ -21,7 +21,6 @@ from . import test_tie_out
 from . import test_webhook
 from . import test_worked_figures_deposit
 from . import test_worked_figures_retainage
-from . import test_dashboard
 from . import test_workbook
 from . import test_evidence_keeping
 from . import test_evidence_race
@@ -34,3 +33,4 @@ from . import test_approval_decision
 if find_spec("hypothesis"):
     from . import test_properties
 from . import test_evidence_print
+from . import test_change

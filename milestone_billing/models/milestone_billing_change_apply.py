@@ -1,0 +1,326 @@
+"""What a change order does when it is proposed, decided and applied."""
+
+import base64
+import hashlib
+import logging
+import secrets
+
+from odoo import Command, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import formatLang
+
+from ..tools.approval_rules import needed_approvals
+from ..tools.money import to_text, to_units
+
+_logger = logging.getLogger(__name__)
+
+
+class MilestoneBillingChange(models.Model):
+    _inherit = "milestone.billing.change"
+
+    # === PROPOSING ===
+
+    def _propose(self):
+        """Freeze what is asked and queue a personal link for each approver."""
+        for change in self:
+            change._check_is_draft()
+            change._check_applicable()
+            change._write_internal(
+                {
+                    "state": "proposed",
+                    "revision": change.revision + 1,
+                    "expires_on": fields.Datetime.add(
+                        fields.Datetime.now(), days=change.company_id.milestone_link_days
+                    ),
+                }
+            )
+            change.link_ids._revoke()
+            self.env["milestone.billing.change.link"].create(change._prepare_link_values())
+            change._freeze()
+        self.env.ref("milestone_billing.ir_cron_send_change_links")._trigger()
+
+    def _check_applicable(self):
+        """Refuse a change that could not be applied, before the client sees it: try it, and undo it.
+
+        :raise UserError: with what to do about it.
+        """
+        self.ensure_one()
+        if self.order_id.state != "sale" or not self.schedule_id.is_frozen:
+            raise UserError(
+                self.env._("%s is not confirmed. Change the quotation itself.", self.order_id.name)
+            )
+        if not self.line_ids:
+            raise UserError(self.env._("Add at least one position that changes."))
+        with self.env.cr.savepoint() as savepoint:
+            self._apply()
+            savepoint.rollback()
+        self.env.invalidate_all(flush=False)
+
+    def _prepare_link_values(self):
+        """Give the values of one link for each approver: those of the schedule, else the customer."""
+        approvers = self.schedule_id.approver_ids
+        seats = [(item.partner_id, item.role, item.amount_limit) for item in approvers]
+        return [
+            {"change_id": self.id, "partner_id": partner.id, "role": role, "amount_limit": limit}
+            for partner, role, limit in seats or [(self.order_id.partner_id, False, 0.0)]
+        ]
+
+    def _freeze(self):
+        snapshot = self.with_context(lang=self.partner_id.lang or self.env.lang)._prepare_snapshot()
+        Snapshot = self.env["milestone.billing.evidence.snapshot"]
+        (sha256,) = Snapshot._freeze([(self, snapshot)])
+        self._write_internal({"snapshot_sha256": sha256})
+        self._log(
+            "request.created",
+            data={
+                "revision": self.revision,
+                "snapshot_sha256": sha256,
+                "expires_at": snapshot["expires_at"],
+                "consent_sha256": _digest(snapshot["consent"]["text"]),
+            },
+        )
+
+    def _get_active_links(self):
+        return self.link_ids.filtered(lambda link: not link.is_revoked)
+
+    def _get_amount_text(self, amount):
+        rounding = self.currency_id.rounding
+        return to_text(to_units(amount, rounding), rounding)
+
+    def _prepare_snapshot(self):
+        """Give everything the client decides about, in plain values.
+
+        :rtype: dict
+        """
+        text, links = self._get_amount_text, self._get_active_links()
+        return {
+            "v": 1,
+            "kind": "change_snapshot",
+            "nonce": secrets.token_hex(16),
+            "request_id": self.uuid,
+            "revision": self.revision,
+            "reference": self.reference,
+            "title": self.name,
+            "reason": self.reason or "",
+            "seller": {"name": self.company_id.name, "vat": self.company_id.vat or ""},
+            "client": {"name": self.partner_id.commercial_partner_id.name},
+            "order": {"name": self.order_id.name, "contract_amount": text(self.schedule_id.amount_contract)},
+            "lines": [line._prepare_snapshot_values(text) for line in self.line_ids],
+            "billing": self.billing,
+            "currency": self.currency_id.name,
+            "amount_untaxed": text(self.amount_untaxed),
+            "amount_tax": text(self.amount_tax),
+            "amount_total": text(self.amount_total),
+            "contract_after": text(self.schedule_id.amount_contract + self.amount_untaxed),
+            "approvers": [
+                {
+                    "actor_ref": link.partner_id.milestone_evidence_ref,
+                    "role": link.role or "",
+                    "limit": text(link.amount_limit) if link.amount_limit else None,
+                    "currency": self.currency_id.name,
+                }
+                for link in links
+            ],
+            "quorum": needed_approvals(self.schedule_id.quorum, len(links)),
+            "levels": {"required": links._get_required_level()},
+            "expires_at": self.expires_on.strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
+            "consent": {
+                "id": "change",
+                "version": 1,
+                "lang": self.env.lang or "en_US",
+                "text": self._get_consent(),
+            },
+        }
+
+    def _get_consent(self):
+        return self.env._(
+            "I may decide this for %(client)s. I approve change order %(reference)s: the order changes by "
+            "%(amount)s without tax.",
+            client=self.partner_id.commercial_partner_id.name,
+            reference=self.reference,
+            amount=formatLang(self.env, self.amount_untaxed, currency_obj=self.currency_id),
+        )
+
+    # === DECIDING ===
+
+    def _get_snapshot(self):
+        self.ensure_one()
+        return self.env["milestone.billing.evidence.snapshot"]._get_content(self.snapshot_sha256 or "") or {}
+
+    def _finish(self, data):
+        """Close an approved change: order and schedule change together, or the approval does not count.
+
+        :param dict data: of the evidence entry.
+        :return: False when the order has changed meanwhile; the change is a draft again.
+        :rtype: bool
+        """
+        self.ensure_one()
+        try:
+            with self.env.cr.savepoint():
+                self._apply()
+        except UserError as error:
+            self.env.invalidate_all(flush=False)
+            _logger.info("change %s could not be applied: %s", self.reference, error)
+            self._close("request.superseded", "draft", {"reason": "order changed"})
+            self.message_post(
+                body=self.env._(
+                    "The client agreed, but the order has changed meanwhile: %s Propose it again.", error
+                )
+            )
+            return False
+        self._log("request.approved", data=data)
+        self._write_internal({"state": "approved", "decided_on": fields.Datetime.now()})
+        self.link_ids._revoke(keep_readable=True)
+        self.message_post(body=self.env._("Approved by the client. Order and schedule are changed."))
+        return True
+
+    def _decline(self, reason):
+        self._write_internal({"state": "declined", "decided_on": fields.Datetime.now()})
+        self.activity_schedule(
+            "mail.mail_activity_data_todo",
+            summary=self.env._("Change order declined: %s", self.name),
+            note=reason,
+            user_id=(self.user_id or self.env.user).id,
+        )
+
+    def _close(self, event, state, data):
+        """Withdraw what is with the client.
+
+        :param str event: of the evidence.
+        :param str state: afterwards.
+        """
+        for change in self:
+            change._log(event, data=data)
+            change._write_internal({"state": state})
+            change.link_ids._revoke()
+
+    def _approve_on_behalf(self):
+        if self.state != "proposed":
+            raise UserError(self.env._("Propose the change order first."))
+        if not self.document:
+            raise UserError(self.env._("Attach the signed document or the note of the call first."))
+        digest = hashlib.sha256(base64.b64decode(self.document)).hexdigest()
+        self._log("approval.on_behalf", data={"method": "document", "document_sha256": digest})
+        if not self._finish({"on_behalf": True}):
+            raise UserError(self.env._("The order has changed meanwhile. Propose the change order again."))
+
+    # === APPLYING ===
+
+    def _apply(self):
+        """Change order and schedule together.
+
+        :raise UserError: if the order is no longer what the change started from, or the schedule cannot follow.
+        """
+        self.ensure_one()
+        schedule, order = self.schedule_id, self.order_id
+        schedule._lock()
+        if stale := self.line_ids.filtered(lambda line: line._is_stale())[:1]:
+            raise UserError(self.env._("“%s” is not what it was when this change was made.", stale.name))
+        is_locked = order.locked
+        if is_locked:
+            order.action_unlock()
+        added = self._change_order_lines(order)
+        if is_locked:
+            order.action_lock()
+        milestone = self._create_milestone(added)
+        if milestone:
+            self._write_internal({"milestone_line_id": milestone.id})
+        self._check_schedule_fits()
+
+    def _change_order_lines(self, order):
+        known = order.order_line
+        order.write(
+            {
+                "order_line": [
+                    Command.update(line.order_line_id.id, line._prepare_order_line_values())
+                    if line.order_line_id
+                    else Command.create(line._prepare_order_line_values())
+                    for line in self.line_ids
+                ]
+            }
+        )
+        return order.order_line - known
+
+    def _create_milestone(self, added):
+        """Plan a milestone that bills what is added; reductions of existing lines are spread.
+
+        :param added: new order lines.
+        """
+        only_new = not self.line_ids.order_line_id
+        if self.billing != "own" or not self.amount_untaxed or (self.amount_untaxed < 0 and not only_new):
+            return None
+        values = {
+            "order_id": self.order_id.id,
+            "name": self.name,
+            "description": self.reason,
+            "kind": "change",
+            "amount_type": "fixed",
+            "amount_fixed": sum(added.mapped("price_subtotal")) if only_new else self.amount_untaxed,
+            "sequence": max(self.schedule_id.line_ids.mapped("sequence"), default=0) + 10,
+        }
+        if only_new:
+            values["allocation_mode"] = "lines"
+            values["allocation_ids"] = [
+                Command.create({"order_line_id": line.id, "percent": 100.0}) for line in added
+            ]
+        return self.env["milestone.billing.line"].create(values)
+
+    def _check_schedule_fits(self):
+        self.env.flush_all()
+        difference = self.schedule_id.amount_difference
+        if not self.currency_id.is_zero(difference):
+            raise UserError(
+                self.env._(
+                    "No open milestone can take %s. Bill the change in a milestone of its own, as a new line.",
+                    formatLang(self.env, -difference, currency_obj=self.currency_id),
+                )
+            )
+
+    # === EVIDENCE ===
+
+    def _log(self, event_type, data=None, **more):
+        """Record an event on the chain of this change order.
+
+        :return: the entry.
+        """
+        self.ensure_one()
+        subject = {"request_id": self.uuid, "revision": self.revision}
+        if self.snapshot_sha256:
+            subject["snapshot_sha256"] = self.snapshot_sha256
+        event = {
+            "chain_id": self.evidence_uuid,
+            "company": self.company_id,
+            "type": event_type,
+            "data": data or {},
+            "subject": {**subject, **more.pop("subject", {})},
+            **more,
+        }
+        return self.env["milestone.billing.evidence"].sudo()._append([event])
+
+    def verify_evidence(self):
+        """Check the evidence of this change order, as of a milestone.
+
+        :rtype: dict
+        """
+        self.ensure_one()
+        self.check_access("read")
+        return self.env["milestone.billing.evidence"].sudo()._verify_chain(self.evidence_uuid)
+
+
+class MilestoneBillingChangeLine(models.Model):
+    _inherit = "milestone.billing.change.line"
+
+    def _prepare_snapshot_values(self, text):
+        return {
+            "description": self.name,
+            "is_new": not self.order_line_id,
+            "quantity_before": f"{self.quantity_before:g}",
+            "quantity": f"{self.quantity:g}",
+            "amount_before": text(self.amount_before),
+            "amount_after": text(self.amount_after),
+            "amount_untaxed": text(self.amount_untaxed),
+        }
+
+
+def _digest(value):
+    return hashlib.sha256(value.encode()).hexdigest()
