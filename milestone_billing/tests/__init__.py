@@ -18,6 +18,8 @@ from . import test_schedule
 from . import test_state
 from . import test_statement
 from . import test_tie_out
+from . import test_tours
+from . import test_view_access
 from . import test_webhook
 from . import test_worked_figures_deposit
 from . import test_worked_figures_retainage
