@@ -252,6 +252,9 @@ class MilestoneBillingLine(models.Model):
                 raise UserError(
                     self.env._("“%s” has no draft invoice. Complete the milestone first.", line.name)
                 )
+        lines.approval_ids.filtered(lambda approval: approval.state == "requested")._supersede(
+            self.env._("Submitted again.")
+        )
         lines._transition("submit")
         lines._submit()
         return True

@@ -66,6 +66,7 @@ class MilestoneBillingSchedule(models.Model):
     amount_retained = fields.Monetary(
         string="Retainage Held",
         compute="_compute_amount_retained",
+        compute_sudo=True,
         help="What the client holds back now on posted documents.",
     )
 

@@ -82,16 +82,18 @@ class MilestoneBillingSchedule(models.Model):
     amount_contract = fields.Monetary(
         string="Contract",
         compute="_compute_totals",
+        compute_sudo=True,
         help="Untaxed total of the order lines billed by milestones.",
     )
     amount_difference = fields.Monetary(
         string="Difference",
         compute="_compute_totals",
+        compute_sudo=True,
         help="What the milestones exceed (+) or miss (-) the order by.",
     )
-    amount_billed = fields.Monetary(string="Billed", compute="_compute_totals")
-    done_count = fields.Integer(compute="_compute_totals")
-    line_count = fields.Integer(compute="_compute_totals")
+    amount_billed = fields.Monetary(string="Billed", compute="_compute_totals", compute_sudo=True)
+    done_count = fields.Integer(compute="_compute_totals", compute_sudo=True)
+    line_count = fields.Integer(compute="_compute_totals", compute_sudo=True)
 
     _order_unique = models.Constraint("UNIQUE (order_id)", "An order can have only one milestone schedule.")
     _retainage_range = models.Constraint(
