@@ -41,7 +41,9 @@
         "wizard/milestone_billing_release_views.xml",
         # Views, one file per model
         "views/milestone_billing_template_views.xml",
+        "wizard/milestone_billing_evidence_export_views.xml",
         "views/milestone_billing_line_views.xml",
+        "views/milestone_billing_line_evidence_views.xml",
         "views/milestone_billing_schedule_views.xml",
         "views/milestone_billing_approval_views.xml",
         "views/sale_order_views.xml",

@@ -149,6 +149,23 @@ class MilestoneBillingEvidenceCertificate(models.Model):
         return raw if hashlib.sha256(raw).hexdigest() == self.sha256 else None
 
     @api.model
+    def _is_known(self, number, chain_hash):
+        """Tell whether a certificate of this number belongs to the chain that holds this hash, and nothing else.
+
+        For the public page: whoever has neither learns nothing. It asks the chain and not these records, since a
+        certificate that was erased was issued all the same.
+
+        :param str number: as printed on the certificate.
+        :param str chain_hash: the head printed on it, or that in a receipt, 64 hex digits.
+        :rtype: bool
+        """
+        Evidence = self.env["milestone.billing.evidence"].sudo()
+        entry = Evidence.search([("entry_hash", "=", (chain_hash or "").strip().lower())], limit=1)
+        domain = [("chain_id", "=", entry.chain_id), ("type", "=", "certificate.issued")]
+        issued = Evidence.search(domain) if entry else Evidence
+        return any(item._get_body()["data"].get("number") == (number or "").strip() for item in issued)
+
+    @api.model
     def _cron_issue(self):
         """Issue certificates of decided milestones in the background, so that a decision does not wait for a PDF."""
         lines = self._find_without()

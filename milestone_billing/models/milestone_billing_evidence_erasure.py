@@ -227,7 +227,7 @@ class MilestoneBillingLine(models.Model):
     is_legal_hold = fields.Boolean(
         string="Legal Hold",
         compute="_compute_is_legal_hold",
-        groups="milestone_billing.milestone_billing_group_billing_manager,"
+        groups="milestone_billing.milestone_billing_group_project_user,"
         "milestone_billing.milestone_billing_group_auditor",
         help="Nothing of the evidence is erased while a dispute is open.",
     )

@@ -10,6 +10,8 @@ TRANSITION_EVENTS = {
     "restore": "milestone.reopened",
 }
 
+MESSAGE_COUNT_MAX = 5
+
 
 class MilestoneBillingLine(models.Model):
     _inherit = "milestone.billing.line"
@@ -75,3 +77,23 @@ class MilestoneBillingLine(models.Model):
         self.ensure_one()
         self.check_access("read")
         return self.env["milestone.billing.evidence"].sudo()._verify_chain(self.evidence_uuid)
+
+    def action_verify_evidence(self):
+        """Check the evidence and tell the result in a few words."""
+        result = self.verify_evidence()
+        if result["ok"]:
+            message = self.env._("%s entries verified, nothing was changed.", result["entries"])
+        else:
+            message = "\n".join(item["message"] for item in result["problems"][:MESSAGE_COUNT_MAX])
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "title": self.env._("Evidence is intact")
+                if result["ok"]
+                else self.env._("Evidence was changed"),
+                "message": message,
+                "type": "success" if result["ok"] else "danger",
+                "sticky": not result["ok"],
+            },
+        }

@@ -274,6 +274,27 @@ class TestEvidenceReaders(ExportCommon):
             with self.assertRaises(AccessError):
                 getattr(self.line.with_user(nobody), call)()
 
+    def test_wizard_makes_the_copy_with_the_users_own_rights(self):
+        self.approve()
+        Wizard = self.env["milestone.billing.evidence.export"]
+        wizard = Wizard.create({"line_id": self.line.id, "variant": "dispute", "reason": "dp_1"})
+        self.assertEqual(wizard.action_export()["res_id"], wizard.id)
+        self.assertTrue(zipfile.is_zipfile(io.BytesIO(base64.b64decode(wizard.content))))
+        mine = Wizard.with_user(self.billing_user).create({"line_id": self.line.id})
+        self.assertRaises(AccessError, mine.copy({"variant": "full", "reason": "x"}).action_export)
+        mine.action_export()
+        self.assertTrue(mine.filename.endswith(".zip"))
+
+    def test_button_tells_the_result(self):
+        self.approve()
+        self.assertEqual(self.line.action_verify_evidence()["params"]["type"], "success")
+        self.tamper(
+            "UPDATE milestone_billing_evidence SET type = 'x.y' WHERE id = %s", self.line.evidence_ids[0].id
+        )
+        params = self.line.action_verify_evidence()["params"]
+        self.assertEqual(params["type"], "danger")
+        self.assertIn("entry 0", params["message"])
+
     def test_dispute_fields_come_from_the_evidence(self):
         self.approve(account_id="zoe")
         bundle = self.export(variant="dispute", reason="dp_1")
@@ -323,6 +344,22 @@ class TestEvidenceCertificate(ExportCommon):
         found = self.env["milestone.billing.evidence.certificate"]._find_without()
         self.assertIn(self.line, found)
         self.assertNotIn(self.other_line, found)
+
+    def test_number_and_head_are_told_to_belong_together(self):
+        self.approve()
+        certificate = self.line._get_certificate()
+        self.approve(self.other_line)
+        other, known = self.other_line._get_certificate(), certificate._is_known
+        for entry in self.line.evidence_ids:
+            self.assertTrue(known(certificate.number, f" {entry.entry_hash.upper()} "))
+        foreign = self.other_line.evidence_ids[-1].entry_hash
+        for number, head in (
+            (certificate.number, foreign),
+            (other.number, entry.entry_hash),
+            ("", ""),
+            (None, None),
+        ):
+            self.assertFalse(known(number, head))
 
     def test_replaced_file_is_not_handed_out(self):
         self.approve()

@@ -1,3 +1,4 @@
 from . import milestone_billing_batch
+from . import milestone_billing_evidence_export
 from . import milestone_billing_on_behalf
 from . import milestone_billing_release
