@@ -1,7 +1,12 @@
 """An invoice that the client has to approve is issued and paid only as it was approved."""
 
+import logging
+
 from odoo import SUPERUSER_ID, api, models
 from odoo.exceptions import UserError
+from psycopg2.errors import LockNotAvailable
+
+_logger = logging.getLogger(__name__)
 
 
 class AccountMove(models.Model):
@@ -63,13 +68,21 @@ class MilestoneBillingApproval(models.Model):
     _inherit = "milestone.billing.approval"
 
     def _log_drift(self, move):
-        """Record in a transaction of its own that posting was refused: the refusal rolls this one back."""
+        """Record in a transaction of its own that posting was refused: the refusal rolls this one back.
+
+        The wait for the chain is bounded: when this transaction has written on it already, it holds the lock, and
+        waiting for ourselves would never end.
+        """
         self.ensure_one()
         uuid, ref = self.uuid, move.name or ""
-        with self.env.registry.cursor() as cr:
-            env = api.Environment(cr, SUPERUSER_ID, {})
-            approval = env["milestone.billing.approval"].search([("uuid", "=", uuid)])
-            if approval:
-                approval._log(
-                    "invoice.drift", data={"invoice_ref": ref, "fields": ["invoice"]}, actor_kind="system"
-                )
+        try:
+            with self.env.registry.cursor() as cr:
+                cr.execute("SET LOCAL lock_timeout = '2s'")
+                env = api.Environment(cr, SUPERUSER_ID, {})
+                approval = env["milestone.billing.approval"].search([("uuid", "=", uuid)])
+                if approval:
+                    approval._log(
+                        "invoice.drift", data={"invoice_ref": ref, "fields": ["invoice"]}, actor_kind="system"
+                    )
+        except LockNotAvailable:
+            _logger.warning("the drift of %s could not be recorded: its chain is being written", ref)
