@@ -20,6 +20,8 @@
         "views/payment_crypto_templates.xml",
         "data/payment_method_data.xml",
         "data/payment_provider_data.xml",
+        # The receipt's form names this wizard's action.
+        "wizard/milestone_billing_crypto_assign_views.xml",
         # Backend views, menus last.
         "views/milestone_billing_crypto_chain_views.xml",
         "views/milestone_billing_crypto_token_views.xml",

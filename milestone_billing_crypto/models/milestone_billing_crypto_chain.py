@@ -13,6 +13,7 @@ class MilestoneBillingCryptoChain(models.Model):
 
     _name = "milestone.billing.crypto.chain"
     _description = "Stablecoin Network"
+    _inherit = ["mail.thread", "mail.activity.mixin"]
     _order = "is_test, sequence, id"
 
     name = fields.Char(required=True, translate=True)
@@ -178,10 +179,14 @@ class MilestoneBillingCryptoChain(models.Model):
         self.ensure_one()
         return f"{self.explorer_url.rstrip('/')}/{kind}/{value}" if self.explorer_url else False
 
-    def _stop(self, reason):
-        """Stop reading and tell the managers; a person decides how to go on."""
+    def _alarm(self, reason):
+        """Ask a manager to look: something happened that a program must not decide."""
         self.ensure_one()
-        self.write({"watch_state": "stopped", "last_error": reason, "last_polled_on": fields.Datetime.now()})
+        group = self.env.ref("milestone_billing_crypto.milestone_billing_crypto_group_manager")
+        managers = group.sudo().all_user_ids.filtered(lambda user: user.active and not user.share)
+        self.activity_schedule(
+            "mail.mail_activity_data_warning", note=reason, user_id=(managers[-1:] or self.env.user).id
+        )
 
     def _restart(self):
         self.ensure_one()

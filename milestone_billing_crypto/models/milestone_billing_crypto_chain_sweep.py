@@ -29,6 +29,14 @@ class MilestoneBillingCryptoChain(models.Model):
         if suspects:
             self._recover(suspects, block.number)
         self._store_balances(addresses, balances, block)
+        left = self._find_unexplained(addresses, balances)
+        if left and not self.activity_ids:
+            self._alarm(
+                self.env._(
+                    "The balances of %(count)s addresses are not explained by the receipts. Look at the list of balances.",
+                    count=len(left),
+                )
+            )
 
     def _read_balances(self, addresses, tokens):
         """Return a block's header and ``{(address id, token id): base units}`` as of that block."""

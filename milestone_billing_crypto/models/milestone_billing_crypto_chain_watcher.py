@@ -317,6 +317,8 @@ class MilestoneBillingCryptoChain(models.Model):
         values = {"last_polled_on": now, "poll_requests": reading.requests, "poll_calls": reading.calls}
         if reading.kind in ("error", "stopped"):
             state = {"watch_state": reading.kind, "last_error": reading.problem[:500]}
+            if reading.kind == "stopped":
+                self._alarm(reading.problem)
             self.write({**values, **state})
             return False
         node = self.node_ids.filtered(lambda candidate: candidate.id == reading.node_id)
@@ -339,6 +341,7 @@ class MilestoneBillingCryptoChain(models.Model):
         reason = self.env._(
             "The node's chain shares no block with what was read. Check the node, then resume the network by hand."
         )
+        self._alarm(reason)
         self.write({**values, "watch_state": "stopped", "last_error": reason})
         return False
 

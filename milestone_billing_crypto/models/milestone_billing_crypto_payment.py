@@ -221,7 +221,8 @@ class MilestoneBillingCryptoPayment(models.Model):
     def _alert(self, note):
         """Ask a manager to look at this payment."""
         for payment in self:
-            payment.activity_schedule("mail.mail_activity_data_warning", note=note, user_id=self.env.user.id)
+            seller = payment.transaction_id.sudo().invoice_ids.invoice_user_id[:1] or self.env.user
+            payment.activity_schedule("mail.mail_activity_data_warning", note=note, user_id=seller.id)
 
     # === ACTIONS === #
 

@@ -61,6 +61,12 @@ class MilestoneBillingCryptoWallet(models.Model):
     is_gap_reached = fields.Boolean(compute="_compute_unused_count")
     address_ids = fields.One2many("milestone.billing.crypto.address", "wallet_id", string="Addresses")
     free_count = fields.Integer(string="Free Addresses", compute="_compute_free_count")
+    import_text = fields.Text(
+        string="Add Addresses",
+        compute="_compute_import_text",
+        inverse="_inverse_import_text",
+        help="One address a line, or a CSV with the address first.",
+    )
     preview = fields.Text(string="First Addresses", compute="_compute_preview")
 
     # === COMPUTE === #
@@ -79,6 +85,13 @@ class MilestoneBillingCryptoWallet(models.Model):
         by_wallet = {wallet.id: count for wallet, count in counts}
         for wallet in self:
             wallet.free_count = by_wallet.get(wallet.id, 0)
+
+    def _compute_import_text(self):
+        self.import_text = False
+
+    def _inverse_import_text(self):
+        for wallet in self.filtered("import_text"):
+            wallet.action_import_addresses(wallet.import_text)
 
     @api.depends("mode", "xpub_key", "fixed_address", "address_ids")
     def _compute_preview(self):
@@ -175,7 +188,7 @@ class MilestoneBillingCryptoWallet(models.Model):
         return super().write(vals)
 
     def _refuse_secrets(self, vals):
-        for name in ("xpub_key", "fixed_address", "name"):
+        for name in ("xpub_key", "fixed_address", "name", "import_text"):
             text = vals.get(name)
             if isinstance(text, str) and (xpub.is_secret(text) or text.strip()[:4] in ("xprv", "tprv")):
                 vals[name] = False

@@ -100,6 +100,12 @@ class TestWallet(CryptoCommon):
         self.assertEqual(self.create_payment(10).address_id.checksum, addresses[1])
         with self.assertRaisesRegex(UserError, "No receiving address"):
             self.create_payment(10)
+        pool.import_text = to_checksum(f"0x{99:040x}")
+        self.assertEqual(pool.free_count, 1)
+        pool.invalidate_recordset(["import_text"])
+        self.assertFalse(pool.import_text, "what was pasted is not kept")
+        with self.assertRaisesRegex(ValidationError, "private key"):
+            pool.import_text = WORDS
         with self.assertRaisesRegex(ValidationError, "checksum"):
             pool.action_import_addresses("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeD")
 
@@ -134,7 +140,11 @@ class TestWallet(CryptoCommon):
         )
         self.assertEqual((transfer.match_kind, transfer.booking_state), ("unmatched", "held"))
         self.assertFalse(transfer.payment_id)
-        transfer.action_assign(payment.id)
+        wizard = self.env["milestone.billing.crypto.assign"].create(
+            {"transfer_id": transfer.id, "payment_id": payment.id}
+        )
+        self.assertFalse(wizard.is_live)
+        wizard.action_confirm()
         self.watch()
         self.assert_paid(payment)
 

@@ -114,6 +114,7 @@ class TestWatcher(CryptoCommon):
         )
         self.watch()
         self.assertEqual(self.chain.watch_state, "stopped")
+        self.assertTrue(self.chain.activity_ids, "a person is asked")
         cursor = self.chain.cursor_block
         self.proxy.reset()
         self.watch(3)
