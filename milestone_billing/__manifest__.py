@@ -23,6 +23,7 @@
         "security/milestone_billing_reminder_security.xml",
         "security/milestone_billing_report_security.xml",
         "security/milestone_billing_change_security.xml",
+        "security/milestone_billing_enrolment_security.xml",
         # Data
         "data/ir_cron_data.xml",
         "data/ir_cron_approval_data.xml",
@@ -57,6 +58,7 @@
         "views/milestone_billing_webhook_views.xml",
         "views/milestone_billing_reminder_views.xml",
         "views/milestone_billing_change_views.xml",
+        "views/milestone_billing_enrolment_views.xml",
         # Pages for clients
         "views/milestone_billing_portal_review_templates.xml",
         "views/milestone_billing_portal_decision_templates.xml",

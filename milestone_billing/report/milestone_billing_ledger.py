@@ -27,7 +27,14 @@ class MilestoneBillingLedger(models.Model):
     _rec_name = "fact"
     _depends = {
         "milestone.billing.allocation": ["line_id", "move_id", "amount_untaxed"],
-        "milestone.billing.line": ["state", "date_expected", "project_id", "user_id"],
+        "milestone.billing.line": [
+            "state",
+            "date_expected",
+            "project_id",
+            "user_id",
+            "partner_id",
+            "order_id",
+        ],
         "milestone.billing.schedule": ["order_id", "is_frozen"],
         "sale.order": [
             "state",

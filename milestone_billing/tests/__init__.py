@@ -29,8 +29,6 @@ from . import test_workbook
 from . import test_worked_figures_deposit
 from . import test_worked_figures_retainage
 from . import test_workbook
-from . import test_evidence_keeping
-from . import test_evidence_race
 from . import test_evidence_flow
 from . import test_payment_closing
 from . import test_approval_access
@@ -41,3 +39,4 @@ if find_spec("hypothesis"):
     from . import test_properties
 from . import test_evidence_print
 from . import test_change
+from . import test_enrolment

@@ -1,0 +1,318 @@
+from odoo import Command, api, fields, models
+from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.tools import formatLang
+
+from ..tools.money import to_units
+
+
+class MilestoneBillingEnrolment(models.Model):
+    """A customer who is charged on demand: one open-ended order, and what may be charged to it."""
+
+    _name = "milestone.billing.enrolment"
+    _description = "On-Demand Billing"
+    _inherit = ["mail.thread"]
+    _order = "partner_id, id"
+    _check_company_auto = True
+
+    name = fields.Char(required=True, default=lambda self: self.env._("Work on demand"))
+    active = fields.Boolean(default=True)
+    partner_id = fields.Many2one("res.partner", string="Customer", required=True, index=True, tracking=True)
+    company_id = fields.Many2one(
+        "res.company", required=True, default=lambda self: self.env.company, index=True
+    )
+    currency_id = fields.Many2one(related="order_id.currency_id", store=True)
+    product_id = fields.Many2one(
+        "product.product",
+        string="Service",
+        required=True,
+        domain="[('type', '=', 'service'), ('sale_ok', '=', True)]",
+        help="What is charged; its taxes and its income account are used.",
+    )
+    project_id = fields.Many2one("project.project", check_company=True, index="btree_not_null")
+    order_id = fields.Many2one(
+        "sale.order",
+        string="Open-Ended Order",
+        readonly=True,
+        copy=False,
+        index=True,
+        ondelete="restrict",
+        help="Made with the first save; every charge adds a line to it.",
+    )
+    amount_default = fields.Monetary(string="Default Amount", tracking=True, help="Untaxed.")
+    can_override = fields.Boolean(
+        string="Other Amounts Allowed",
+        default=True,
+        tracking=True,
+        help="Else only the default amount is charged.",
+    )
+    cap_charge = fields.Monetary(string="Cap per Charge", tracking=True, help="Untaxed. 0 means no cap.")
+    cap_total = fields.Monetary(string="Cap in All", tracking=True, help="Untaxed. 0 means no cap.")
+    approval_required = fields.Boolean(
+        string="Client Approval", default=lambda self: self.env.company.milestone_approval_required
+    )
+    line_ids = fields.One2many(related="order_id.milestone_line_ids", string="Charges")
+    amount_charged = fields.Monetary(string="Charged", compute="_compute_amount_charged")
+    amount_left = fields.Monetary(string="Left", compute="_compute_amount_charged")
+
+    _caps_positive = models.Constraint(
+        "CHECK (cap_charge >= 0 AND cap_total >= 0 AND amount_default >= 0)",
+        "Amounts and caps of on-demand billing cannot be negative.",
+    )
+    _order_unique = models.UniqueIndex(
+        "(order_id)", "This order belongs to another customer's on-demand billing."
+    )
+
+    @api.depends(
+        "order_id.milestone_line_ids.amount_untaxed", "order_id.milestone_line_ids.state", "cap_total"
+    )
+    def _compute_amount_charged(self):
+        for enrolment in self:
+            lines = enrolment.order_id.milestone_line_ids.filtered(lambda line: line.state != "cancelled")
+            enrolment.amount_charged = sum(lines.mapped("amount_untaxed"))
+            enrolment.amount_left = enrolment.cap_total and enrolment.cap_total - enrolment.amount_charged
+
+    @api.constrains("amount_default", "can_override", "cap_charge")
+    def _check_default(self):
+        for enrolment in self:
+            if not enrolment.can_override and not enrolment.amount_default:
+                raise ValidationError(
+                    self.env._("Enter the default amount of “%s”, or allow other amounts.", enrolment.name)
+                )
+            if enrolment.cap_charge and enrolment.amount_default > enrolment.cap_charge:
+                raise ValidationError(
+                    self.env._("The default amount of “%s” is above its cap per charge.", enrolment.name)
+                )
+
+    # === CRUD ===
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        enrolments = super().create(vals_list)
+        for enrolment in enrolments:
+            if not enrolment.order_id:
+                enrolment._open_order()
+        return enrolments
+
+    def write(self, vals):
+        if "order_id" in vals and not self.env.su:
+            raise AccessError(self.env._("The open-ended order is made by the system and stays."))
+        return super().write(vals)
+
+    def _open_order(self):
+        """Make and confirm the order that charges are added to."""
+        self.ensure_one()
+        order = (
+            self.env["sale.order"]
+            .with_company(self.company_id)
+            .create(
+                {
+                    "partner_id": self.partner_id.id,
+                    "company_id": self.company_id.id,
+                    "project_id": self.project_id.id,
+                    "origin": self.name,
+                    "require_signature": False,
+                    "require_payment": False,
+                }
+            )
+        )
+        order._ensure_milestone_schedule()
+        order.action_confirm()
+        order.milestone_schedule_id.sudo()._freeze()
+        self.sudo().order_id = order
+
+    # === CHARGING ===
+
+    def action_open_charge(self):
+        """Open the wizard that charges this customer."""
+        self.ensure_one()
+        action = self.env["ir.actions.actions"]._for_xml_id(
+            "milestone_billing.milestone_billing_charge_action"
+        )
+        return {**action, "context": {"default_enrolment_id": self.id}}
+
+    def charge(self, amount=None, description=None, name=None, idempotency_key=None):
+        """Charge the customer now: a milestone, its draft invoice, and the submission as of any other.
+
+        :param amount: untaxed, number or decimal text; the default amount without.
+        :param str description: what was done; the client reads it.
+        :param str name: title of the milestone, e.g. ``Phase 2``.
+        :param str idempotency_key: the same key with the same arguments gives the same answer.
+        :return: ``{"id", "state", "invoice_id", "amount_total"}`` of the milestone.
+        :rtype: dict
+        :raise UserError: above a cap, for a locked amount, or for an enrolment that is archived.
+        """
+        self.ensure_one()
+        self._check_may_charge()
+        Idempotency = self.env["milestone.billing.idempotency"]
+        fingerprint = Idempotency._get_fingerprint("charge", [self.id, amount, description, name])
+        if idempotency_key and (answer := Idempotency._find_answer(idempotency_key, fingerprint)) is not None:
+            return answer
+        line = self.sudo()._charge(self._read_amount(amount), description, name)
+        answer = line._get_completion_answer()
+        if idempotency_key:
+            Idempotency._keep_answer(idempotency_key, fingerprint, answer)
+        return answer
+
+    def _check_may_charge(self):
+        if self.env.su:
+            return
+        self.check_access("write")
+        if not self.env.user.has_group("milestone_billing.milestone_billing_group_billing_user"):
+            raise AccessError(
+                self.env._("Only billing users may charge customers. Ask your billing manager.")
+            )
+
+    def _read_amount(self, amount):
+        """Read and check the amount of a charge, as far as it does not depend on other charges.
+
+        :rtype: float
+        """
+        if amount is None:
+            amount = self.amount_default
+        try:
+            units = to_units(amount, self.currency_id.rounding)
+        except ArithmeticError:
+            raise ValidationError(
+                self.env._("“%s” is not an amount. Send a decimal number.", amount)
+            ) from None
+        value = self.currency_id.round(units * self.currency_id.rounding)
+        if value <= 0:
+            raise UserError(self.env._("Enter an amount above zero."))
+        if not self.can_override and self.currency_id.compare_amounts(value, self.amount_default):
+            raise UserError(
+                self.env._(
+                    "The amount of “%(name)s” is fixed at %(amount)s.",
+                    name=self.name,
+                    amount=self._format(self.amount_default),
+                )
+            )
+        return value
+
+    def _charge(self, amount, description, name):
+        """Add a line to the order and a milestone that bills it, and complete it.
+
+        :rtype: milestone.billing.line
+        """
+        if not self.active:
+            raise UserError(self.env._("“%s” is archived. Restore it to charge again.", self.name))
+        self.order_id.milestone_schedule_id._lock()
+        self._check_caps(amount)
+        title = name or (description or self.name).split("\n")[0][:120]
+        order_line = self._add_order_line(amount, description or title)
+        line = self.env["milestone.billing.line"].create(
+            {
+                "order_id": self.order_id.id,
+                "project_id": self.project_id.id,
+                "name": title,
+                "description": description,
+                "amount_type": "fixed",
+                "amount_fixed": order_line.price_subtotal,
+                "allocation_mode": "lines",
+                "allocation_ids": [Command.create({"order_line_id": order_line.id, "percent": 100.0})],
+                "approval_required": self.approval_required,
+                "sequence": max(self.order_id.milestone_line_ids.mapped("sequence"), default=0) + 10,
+            }
+        )
+        line._complete(trigger="charge")
+        return line
+
+    def _check_caps(self, amount):
+        compare = self.currency_id.compare_amounts
+        if self.cap_charge and compare(amount, self.cap_charge) > 0:
+            raise UserError(
+                self.env._(
+                    "%(amount)s is above the cap of %(cap)s per charge.",
+                    amount=self._format(amount),
+                    cap=self._format(self.cap_charge),
+                )
+            )
+        if self.cap_total and compare(self.amount_charged + amount, self.cap_total) > 0:
+            raise UserError(
+                self.env._(
+                    "%(left)s of the cap of %(cap)s is left, %(amount)s cannot be charged.",
+                    left=self._format(self.amount_left),
+                    cap=self._format(self.cap_total),
+                    amount=self._format(amount),
+                )
+            )
+
+    def _add_order_line(self, amount, description):
+        order = self.order_id
+        known = order.order_line
+        values = {
+            "product_id": self.product_id.id,
+            "name": description,
+            "product_uom_qty": 1.0,
+            "price_unit": amount,
+            "discount": 0.0,
+            "is_milestone_billed": True,
+        }
+        is_locked = order.locked
+        if is_locked:
+            order.action_unlock()
+        order.write({"order_line": [Command.create(values)]})
+        if is_locked:
+            order.action_lock()
+        return order.order_line - known
+
+    def _format(self, amount):
+        return formatLang(self.env, amount, currency_obj=self.currency_id)
+
+
+class ResPartner(models.Model):
+    _inherit = "res.partner"
+
+    milestone_enrolment_ids = fields.One2many(
+        "milestone.billing.enrolment",
+        "partner_id",
+        string="On-Demand Billing",
+        groups="milestone_billing.milestone_billing_group_billing_user,milestone_billing.milestone_billing_group_auditor",
+    )
+    milestone_history_ids = fields.One2many(
+        "milestone.billing.line",
+        "partner_id",
+        string="Milestone History",
+        domain=[("completed_on", "!=", False)],
+        groups="milestone_billing.milestone_billing_group_billing_user,milestone_billing.milestone_billing_group_auditor",
+    )
+    milestone_amount_paid = fields.Monetary(
+        string="Brought In",
+        compute="_compute_milestone_amount_paid",
+        groups="milestone_billing.milestone_billing_group_billing_user,milestone_billing.milestone_billing_group_auditor",
+        help="Money received for milestones of this customer, with tax, in company currency.",
+    )
+
+    def _compute_milestone_amount_paid(self):
+        """Add up the ledger; it is a view, so there is nothing to depend on."""
+        groups = self.env["milestone.billing.ledger"]._read_group(
+            [("partner_id", "in", self.ids), ("fact", "=", "paid"), ("company_id", "=", self.env.company.id)],
+            ["partner_id"],
+            ["amount:sum"],
+        )
+        paid = {partner.id: amount for partner, amount in groups}
+        for partner in self:
+            partner.milestone_amount_paid = paid.get(partner._origin.id, 0.0)
+
+    def action_charge_milestone(self):
+        """Open the wizard that charges this customer now."""
+        self.ensure_one()
+        return self.env["milestone.billing.charge"]._open({"default_partner_id": self.id})
+
+
+class SaleOrder(models.Model):
+    _inherit = "sale.order"
+
+    def action_charge_milestone(self):
+        """Open the wizard that charges the customer of this order now."""
+        self.ensure_one()
+        return self.env["milestone.billing.charge"]._open({"default_partner_id": self.partner_id.id})
+
+
+class ProjectProject(models.Model):
+    _inherit = "project.project"
+
+    def action_charge_milestone(self):
+        """Open the wizard that charges the customer of this project now."""
+        self.ensure_one()
+        context = {"default_partner_id": self.partner_id.id, "default_project_id": self.id}
+        return self.env["milestone.billing.charge"]._open(context)
