@@ -1,6 +1,9 @@
+from importlib.util import find_spec
+
 from . import test_approval_access
 from . import test_approval_decision
 from . import test_approval_portal
+from . import test_change
 from . import test_dashboard
 from . import test_evidence
 from . import test_evidence_export
@@ -15,7 +18,6 @@ from . import test_papers
 from . import test_payment_closing
 from . import test_pdf
 from . import test_proof
-from . import test_properties
 from . import test_queue
 from . import test_reminder
 from . import test_schedule
