@@ -64,6 +64,7 @@
         "views/milestone_billing_portal_decision_templates.xml",
         "views/milestone_billing_portal_link_templates.xml",
         "views/milestone_billing_portal_list_templates.xml",
+        "views/milestone_billing_portal_order_templates.xml",
         "views/milestone_billing_reminder_templates.xml",
         "views/milestone_billing_portal_change_templates.xml",
         "views/milestone_billing_ledger_views.xml",

@@ -7,3 +7,4 @@ from . import portal
 from . import payment
 from . import milestone_billing_xlsx
 from . import milestone_billing_change
+from . import evidence

@@ -4,7 +4,7 @@ from odoo import http
 from odoo.http import Stream, request
 
 from .review import URL, Review
-from .visit import make_visitor, seal
+from .visit import get_session_tag, make_visitor, seal
 
 
 class Proof(Review):
@@ -41,20 +41,17 @@ class Proof(Review):
         return seal(response, **{"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"})
 
     def _log_opened(self, visit, entry):
-        """Record it once per session and file."""
+        """Record it once per session and file; the session itself is left alone, for pictures load side by side."""
         approval = visit.approval
-        seen = dict(request.session.get("milestone_seen") or {})
-        item = dict(seen.get(approval.uuid) or {"snapshot": approval.snapshot_sha256, "files": []})
-        if not visit.seat or entry["file_uuid"] in item["files"] or request.httprequest.method == "HEAD":
+        if not visit.seat or request.httprequest.method == "HEAD":
             return
-        item["files"] = [*item["files"], entry["file_uuid"]][-200:]
-        seen[approval.uuid] = {"at": 0, "last": 0, **item}
-        request.session["milestone_seen"] = seen
+        key = f"{approval.uuid},{get_session_tag()},{entry['file_uuid']}"
+        if not request.env["milestone.billing.attempt"]._take("file_opened", key, 1, 24 * 60):
+            return
         data = {
             "file_uuid": entry["file_uuid"],
             "sha256": entry["sha256"],
             "range_complete": not request.httprequest.headers.get("Range"),
         }
-        approval._log_visit(
-            "review.file_opened", make_visitor(visit, f"{URL}/<uuid>/file/<file_uuid>"), data=data
-        )
+        visitor = make_visitor(visit, f"{URL}/<uuid>/file/<file_uuid>")
+        approval._log_visit_apart("review.file_opened", visitor, data=data)

@@ -85,7 +85,7 @@ class Review(http.Controller):
         key = f"{visit.approval.id},{get_session_tag()}"
         if presented and visit.seat and Attempt._take("displayed", key, 4, 60):
             seconds = form.get("visible_s", "")
-            visit.approval._log_visit(
+            visit.approval._log_visit_apart(
                 "review.displayed",
                 make_visitor(visit, f"{URL}/<uuid>/displayed", presented, form),
                 data={
@@ -217,10 +217,9 @@ class Review(http.Controller):
             "snapshot": approval.snapshot_sha256,
             "at": first or time.time(),
             "last": time.time(),
-            "files": item.get("files") or [],
         }
         request.session["milestone_seen"] = seen
-        approval._log_visit(
+        approval._log_visit_apart(
             "review.presented",
             make_visitor(visit, f"{URL}/<uuid>"),
             data={"locale": request.env.lang or "", "html_sha256": approval._get_html_sha256(visit.seat)},

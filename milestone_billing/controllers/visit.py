@@ -226,9 +226,16 @@ def make_visitor(visit, route, presented_at=0.0, form=None):
         link_uuid=visit.grant.get("link", ""),
         presented_at=presented_at,
         reading_s=max(0, int(time.time() - first)) if first else 0,
-        files_opened=len(seen.get("files") or ()),
+        files_opened=_count_opened(visit.approval),
         locale=request.env.lang or visit.approval.lang,
     )
+
+
+def _count_opened(approval):
+    """Count the proof files which this session fetched."""
+    prefix = f"{approval.uuid},{get_session_tag()},"
+    Attempt = request.env["milestone.billing.attempt"].sudo()
+    return Attempt.search_count([("kind", "=", "file_opened"), ("key", "=like", f"{prefix}%")])
 
 
 def _read_level(visit):

@@ -90,3 +90,4 @@ from . import milestone_billing_change_line
 from . import milestone_billing_change_apply
 from . import milestone_billing_change_link
 from . import milestone_billing_enrolment
+from . import sale_order_portal

@@ -1,9 +1,12 @@
 import hashlib
+import logging
 import secrets
 import uuid
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
+
+from psycopg2.errors import SerializationFailure
 
 from odoo import SUPERUSER_ID, api, fields, models
 from odoo.exceptions import AccessError, UserError
@@ -12,6 +15,8 @@ from ..tools.approval_rules import CLOSED_STATES, LEVELS, REFUSALS, fingerprint,
 from ..tools.verify import canonical, tagged_hash
 from .milestone_billing_approval import LEVEL_SELECTION
 from .milestone_billing_line_state import INTERNAL_WRITE
+
+_logger = logging.getLogger(__name__)
 
 EVENTS = {
     "approve": "approval.granted",
@@ -23,6 +28,7 @@ REFUSALS_PER_HOUR_MAX = 20
 REASON_CODES = ("not_done", "quality", "amount", "wrong_person", "other")
 TEXT_SIZE_MAX = 4000
 RESERVATIONS_MAX = 20
+APART_TRIES_MAX = 20
 
 
 class Visitor(NamedTuple):
@@ -328,18 +334,35 @@ class MilestoneBillingApproval(models.Model):
 
         :return: the entry.
         """
+        return self._log(event_type, data=data, **self._prepare_visit(visitor, pii))
+
+    def _prepare_visit(self, visitor, pii=None):
         seat = visitor.seat
-        subject = {"link_id": visitor.link_uuid} if visitor.link_uuid else {}
-        return self._log(
-            event_type,
-            data=data,
-            pii={**visitor.pii, **(pii or {})},
-            subject=subject,
-            auth={**visitor.auth, "level": visitor.level, "method": list(visitor.methods)},
-            http=visitor.http,
-            actor_kind=visitor.actor_kind,
-            actor_ref=seat._get_actor_ref() if seat else None,
-        )
+        return {
+            "pii": {**visitor.pii, **(pii or {})},
+            "subject": {"link_id": visitor.link_uuid} if visitor.link_uuid else {},
+            "auth": {**visitor.auth, "level": visitor.level, "method": list(visitor.methods)},
+            "http": visitor.http,
+            "actor_kind": visitor.actor_kind,
+            "actor_ref": seat._get_actor_ref() if seat else None,
+        }
+
+    def _log_visit_apart(self, event_type, visitor, data=None):
+        """Record a look at the page in a short transaction of its own.
+
+        A page loads its pictures side by side, and each writes on the same chain: whoever comes second would be
+        served again from the start, with a pause. Here only the entry is tried again, at once.
+        """
+        self.ensure_one()
+        more = self._prepare_visit(visitor)
+        for attempt in range(APART_TRIES_MAX):
+            try:
+                with self.env.registry.cursor() as cr:
+                    self.with_env(self.env(cr=cr, su=True))._log(event_type, data=data, **more)
+                return
+            except SerializationFailure:
+                _logger.info("%s waits for other entries (try %s)", event_type, attempt + 1)
+        _logger.warning("%s of submission %s was not recorded: its chain was too busy", event_type, self.uuid)
 
     # === APPLYING ===
 

@@ -59,6 +59,7 @@ class MilestoneBillingApproval(models.Model):
             "can_pay": approval._can_pay(),
             "next_line": line._get_next_line(),
             "differences": approval._get_differences(),
+            "has_certificate": approval.state not in ("requested", "expired", "superseded", "cancelled"),
             "needs_code": approval._needs_code(seat),
             "has_phone": bool(seat and seat.sudo().partner_id.phone),
         }
@@ -95,11 +96,11 @@ class MilestoneBillingApproval(models.Model):
             "approved": (self.env._("Approved"), "success"),
             "paid": (self.env._("Paid"), "success"),
             "changes_requested": (self.env._("Being changed"), "info"),
-            "declined": (self.env._("Declined"), "secondary"),
-            "expired": (self.env._("Time over"), "secondary"),
+            "declined": (self.env._("Declined"), "light"),
+            "expired": (self.env._("Time over"), "light"),
             "contested": (self.env._("Being clarified"), "danger"),
         }
-        label, color = words.get(status, (self.env._("Closed"), "secondary"))
+        label, color = words.get(status, (self.env._("Closed"), "light"))
         return {"status": status, "label": label, "color": color}
 
     def _get_money(self, text):
@@ -333,8 +334,8 @@ class MilestoneBillingLine(models.Model):
             "in_work": (self.env._("Being changed"), "info"),
             "approved": (self.env._("Approved"), "success"),
             "contested": (self.env._("Being clarified"), "danger"),
-            "cancelled": (self.env._("Cancelled"), "secondary"),
-            "coming": (self.env._("Coming"), "secondary"),
+            "cancelled": (self.env._("Cancelled"), "light"),
+            "coming": (self.env._("Coming"), "light"),
         }
         code = self._get_client_status_code()
         label, color = words[code]

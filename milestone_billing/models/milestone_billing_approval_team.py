@@ -259,6 +259,10 @@ class MilestoneBillingLine(models.Model):
         lines._submit()
         return True
 
+    def _get_evidence_attachments(self):
+        """Override to find files of earlier submissions too, which are proof of the milestone no more."""
+        return super()._get_evidence_attachments() | self.sudo().approval_ids.attachment_ids
+
     def _get_current_approval(self):
         """Give the latest submission of this milestone.
 

@@ -1,0 +1,48 @@
+"""The schedule as the client sees it on the order page."""
+
+from odoo import models
+from odoo.tools import format_date
+
+
+class SaleOrder(models.Model):
+    _inherit = "sale.order"
+
+    def _prepare_milestone_timeline(self):
+        """Give one row of the timeline for each milestone: what, when, how much, how far.
+
+        Links lead to the review for a person who may read it, and else to the issued invoice.
+
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        order = self.sudo()
+        lines = order.milestone_line_ids.filtered(lambda line: line._is_planned_on_order())
+        lines = lines.sorted(lambda line: (line.sequence, line.id))
+        readable = self._get_readable_approvals(lines)
+        return [order._prepare_timeline_row(line, readable) for line in lines]
+
+    def _get_readable_approvals(self, lines):
+        """Give the current submissions that the visitor may open without a personal link."""
+        current = (
+            self.env["milestone.billing.approval"]
+            .sudo()
+            .union(*(line._get_current_approval() for line in lines))
+        )
+        if self.env.user._is_public():
+            return current.browse()
+        return current.with_user(self.env.user).sudo(False)._filtered_access("read").sudo()
+
+    def _prepare_timeline_row(self, line, readable):
+        approval, invoice = line._get_current_approval(), line._get_live_invoice()
+        is_issued = invoice.state == "posted"
+        url = invoice.get_portal_url() if is_issued else False
+        if approval in readable and approval.state not in ("superseded", "cancelled"):
+            url = f"/my/milestones/{approval.uuid}"
+        return {
+            "line": line,
+            "when": line._get_when_text(),
+            "share": line._get_share_text(),
+            "due": format_date(self.env, invoice.invoice_date_due) if is_issued else "",
+            "url": url,
+            **line._get_client_status(),
+        }
