@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from psycopg2.errors import SerializationFailure
-
 from odoo import SUPERUSER_ID, api, fields, models
 from odoo.exceptions import AccessError, UserError
+from psycopg2.errors import SerializationFailure
 
 from ..tools.approval_rules import CLOSED_STATES, LEVELS, REFUSALS, fingerprint, meets_level, within_limit
 from ..tools.verify import canonical, tagged_hash

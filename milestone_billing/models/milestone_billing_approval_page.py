@@ -333,6 +333,7 @@ class MilestoneBillingLine(models.Model):
             "to_review": (self.env._("Waiting for you"), "primary"),
             "in_work": (self.env._("Being changed"), "info"),
             "approved": (self.env._("Approved"), "success"),
+            "done": (self.env._("Done"), "success"),
             "contested": (self.env._("Being clarified"), "danger"),
             "cancelled": (self.env._("Cancelled"), "light"),
             "coming": (self.env._("Coming"), "light"),
@@ -350,6 +351,6 @@ class MilestoneBillingLine(models.Model):
             return "paid"
         if self.invoice_status in ("posted", "partial"):
             return "to_pay"
-        return {"submitted": "to_review", "changes_requested": "in_work", "approved": "approved"}.get(
-            self.state, "coming"
-        )
+        if self.state == "approved":
+            return "approved" if self._get_current_approval() else "done"
+        return {"submitted": "to_review", "changes_requested": "in_work"}.get(self.state, "coming")

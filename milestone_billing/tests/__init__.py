@@ -35,10 +35,6 @@ from . import test_evidence_flow
 from . import test_payment_closing
 from . import test_approval_access
 from . import test_approval_decision
-
-# A database may be tested where the tools for random cases are not installed.
-if find_spec("hypothesis"):
-    from . import test_properties
 from . import test_evidence_print
 from . import test_change
 from . import test_enrolment

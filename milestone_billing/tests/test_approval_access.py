@@ -2,8 +2,9 @@ import logging
 from datetime import timedelta
 
 from odoo import fields
+from odoo.exceptions import UserError
 from odoo.http import root
-from odoo.tests import new_test_user, tagged
+from odoo.tests import JsonRpcException, new_test_user, tagged
 
 from .common_approval import PNG, ApprovalHttpCommon
 
@@ -297,7 +298,7 @@ class TestApprovalAccess(ApprovalHttpCommon):
         ]
         for model, method, args in calls:
             params = {"model": model, "method": method, "args": args, "kwargs": {}}
-            with self.assertRaises(Exception, msg=f"{model}.{method}"):
+            with self.assertRaises(JsonRpcException, msg=f"{model}.{method}"):
                 self.make_jsonrpc_request(f"/web/dataset/call_kw/{model}/{method}", params)
         self.assertUnchanged(approval)
 
@@ -313,7 +314,7 @@ class TestApprovalAccess(ApprovalHttpCommon):
         ]
         for model, method, args in calls:
             params = {"model": model, "method": method, "args": args, "kwargs": {"context": context}}
-            with self.assertRaises(Exception, msg=f"{model}.{method}"):
+            with self.assertRaises(JsonRpcException, msg=f"{model}.{method}"):
                 self.make_jsonrpc_request(f"/web/dataset/call_kw/{model}/{method}", params)
         self.assertUnchanged(approval)
 
@@ -384,7 +385,7 @@ class TestProofFiles(ApprovalHttpCommon):
     def test_submitted_bytes_can_neither_be_changed_nor_deleted(self):
         approval = self.create_submitted(proof=[("site.png", PNG)])
         attachment = approval.attachment_ids
-        with self.assertRaisesRegex(Exception, "kept as it was"):
+        with self.assertRaisesRegex(UserError, "kept as it was"):
             attachment.write({"raw": b"other"})
-        with self.assertRaisesRegex(Exception, "kept as it was"):
+        with self.assertRaisesRegex(UserError, "kept as it was"):
             attachment.unlink()

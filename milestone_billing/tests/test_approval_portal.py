@@ -1,4 +1,10 @@
-from odoo.tests import tagged
+import io
+import zipfile
+from unittest.mock import patch
+
+from odoo.addons.payment.tests.http_common import PaymentHttpCommon
+from odoo.http import get_default_session, root
+from odoo.tests import get_db_name, new_test_user, tagged
 
 from .common_approval import PNG, ApprovalHttpCommon
 
@@ -31,3 +37,112 @@ class TestApprovalPortal(ApprovalHttpCommon):
         ):
             self.assertIn(event, events)
         self.assertTrue(approval.line_id.verify_evidence()["ok"])
+
+    def test_portal_lists_what_waits_and_counts_it(self):
+        approval = self.create_submitted()
+        new_test_user(self.env, "zoe", "base.group_portal", partner_id=self.contact.id)
+        self.authenticate("zoe", "zoe")
+        page = self.url_open("/my/milestones")
+        self.assertIn(f"/my/milestones/{approval.uuid}", page.text)
+        self.assertIn("Waiting for you", page.text)
+        counters = self.make_jsonrpc_request(
+            "/my/counters", {"counters": ["milestone_waiting_count", "milestone_count"]}
+        )
+        self.assertEqual((counters["milestone_waiting_count"], counters["milestone_count"]), (1, 1))
+
+    def test_order_page_shows_the_schedule_as_a_timeline(self):
+        approval = self.create_submitted()
+        order = approval.order_id
+        page = self.url_open(order.get_portal_url())
+        self.assertIn("o_mb_timeline", page.text)
+        self.assertIn("Waiting for you", page.text)
+        self.assertNotIn(approval.uuid, page.text, "the token of an order opens no review")
+        new_test_user(self.env, "zoe", "base.group_portal", partner_id=self.contact.id)
+        self.authenticate("zoe", "zoe")
+        self.assertIn(approval.uuid, self.url_open(f"/my/orders/{order.id}").text)
+
+    def test_quotation_page_shows_what_is_signed(self):
+        order = self.create_order(confirm=False)
+        order.action_quotation_sent()
+        page = self.url_open(order.get_portal_url())
+        self.assertIn("When it is billed", page.text)
+        self.assertIn("Stage 4", page.text)
+
+    def test_draft_of_a_waiting_milestone_is_not_on_the_order_page(self):
+        approval = self.create_submitted()
+        page = self.url_open(approval.order_id.get_portal_url())
+        self.assertNotIn(f"/my/invoices/{approval.move_id.id}", page.text)
+
+    def test_evidence_copy_is_for_those_who_may_see_the_submission(self):
+        approval = self.create_submitted(proof=[("site.png", PNG)])
+        url = f"/my/milestones/{approval.uuid}"
+        for name in ("certificate.pdf", "evidence.zip"):
+            self.assertEqual(self.url_open(f"{url}/{name}").status_code, 403)
+        self.enter(approval)
+        self.assertEqual(self.url_open(f"{url}/certificate.pdf").status_code, 404, "nothing is decided yet")
+        self.approve(approval)
+        response = self.url_open(f"{url}/evidence.zip")
+        self.assertEqual(response.status_code, 200)
+        self.assertEqual(response.headers["Content-Type"], "application/zip")
+        with zipfile.ZipFile(io.BytesIO(response.content)) as bundle:
+            self.assertIn(f"snapshot/{approval.snapshot_sha256}.json", bundle.namelist())
+
+    def test_erased_snapshot_leaves_a_page_that_says_so(self):
+        approval = self.create_submitted()
+        self.enter(approval)
+        self.approve(approval)
+        Snapshot = self.env["milestone.billing.evidence.snapshot"].sudo()
+        Snapshot.search([("sha256", "=", approval.snapshot_sha256)])._erase()
+        page = self.url_open(f"/my/milestones/{approval.uuid}")
+        self.assertEqual(page.status_code, 200)
+        self.assertIn("erased", page.text)
+
+    def test_decision_of_a_locked_submission_says_that_it_is_busy(self):
+        approval = self.create_submitted()
+        self.enter(approval)
+        form = {**self.read_form(approval), "accept": "1", "typed_name": "Zoe"}
+        with patch.object(type(approval), "_try_lock", lambda self: False):
+            response = self.post(approval, "approve", form)
+        self.assertEqual(response.status_code, 409)
+        self.assertEqual(approval.state, "requested")
+        self.assertEqual(self.post(approval, "approve", form).status_code, 303)
+
+
+@tagged("post_install", "-at_install")
+class TestApprovalPhone(ApprovalHttpCommon, PaymentHttpCommon):
+    """A client without an account on a phone: link, review, approval, payment."""
+
+    browser_size = "375x667"
+    touch_enabled = True
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.env["ir.config_parameter"].sudo().set_param("account_payment.enable_portal_payment", "True")
+        cls.provider = cls._prepare_provider(code="demo")
+        cls.provider.write({"journal_id": cls.company_data["default_journal_bank"].id, "is_published": True})
+
+    def setUp(self):
+        self.enable_post_process_patcher = False
+        super().setUp()
+
+    def keep_visit(self):
+        """Give a session with the grant of this one: the browser's start throws this one away."""
+        grants = root.session_store.get(self.session.sid)["milestone_grants"]
+        session = root.session_store.new()
+        session.update(get_default_session(), db=get_db_name(), milestone_grants=grants, _trace_disable=True)
+        session.context["lang"] = "en_US"
+        root.session_store.save(session)
+        return session.sid
+
+    def test_approve_and_pay_on_a_phone(self):
+        approval = self.create_submitted(proof=[("site.png", PNG)])
+        self.enter(approval)
+        url = f"/my/milestones/{approval.uuid}"
+        self.start_tour(url, "milestone_billing_approve_and_pay", cookies={"session_id": self.keep_visit()})
+        self.env.invalidate_all()
+        self.assertEqual(approval.state, "approved")
+        self.assertTrue(approval.has_reservations)
+        invoice = approval.move_id
+        self.assertEqual(invoice.transaction_ids.state, "done")
+        self.assertEqual(invoice.transaction_ids.amount, invoice.amount_total)
