@@ -7,30 +7,31 @@ from odoo.tools import format_date
 class SaleOrder(models.Model):
     _inherit = "sale.order"
 
-    def _prepare_milestone_timeline(self):
+    def _prepare_milestone_timeline(self, user):
         """Give one row of the timeline for each milestone: what, when, how much, how far.
 
         Links lead to the review for a person who may read it, and else to the issued invoice.
 
+        :param user: who looks; the record itself may come from an access token.
         :rtype: list[dict]
         """
         self.ensure_one()
         order = self.sudo()
         lines = order.milestone_line_ids.filtered(lambda line: line._is_planned_on_order())
         lines = lines.sorted(lambda line: (line.sequence, line.id))
-        readable = self._get_readable_approvals(lines)
+        readable = self._get_readable_approvals(lines, user)
         return [order._prepare_timeline_row(line, readable) for line in lines]
 
-    def _get_readable_approvals(self, lines):
+    def _get_readable_approvals(self, lines, user):
         """Give the current submissions that the visitor may open without a personal link."""
         current = (
             self.env["milestone.billing.approval"]
             .sudo()
             .union(*(line._get_current_approval() for line in lines))
         )
-        if self.env.user._is_public():
+        if user._is_public():
             return current.browse()
-        return current.with_user(self.env.user).sudo(False)._filtered_access("read").sudo()
+        return current.with_user(user).sudo(False)._filtered_access("read").sudo()
 
     def _prepare_timeline_row(self, line, readable):
         approval, invoice = line._get_current_approval(), line._get_live_invoice()
