@@ -5,6 +5,7 @@ from . import test_approval_decision
 from . import test_approval_portal
 from . import test_change
 from . import test_dashboard
+from . import test_enrolment
 from . import test_evidence
 from . import test_evidence_export
 from . import test_evidence_flow
@@ -30,11 +31,7 @@ from . import test_webhook
 from . import test_workbook
 from . import test_worked_figures_deposit
 from . import test_worked_figures_retainage
-from . import test_workbook
-from . import test_evidence_flow
-from . import test_payment_closing
-from . import test_approval_access
-from . import test_approval_decision
-from . import test_evidence_print
-from . import test_change
-from . import test_enrolment
+
+# A database may be tested where the tools for random cases are not installed.
+if find_spec("hypothesis"):
+    from . import test_properties

@@ -118,6 +118,14 @@ class TestQueue(MilestoneBillingCommon):
         )
         self.assertIn("zoe@client.example", batch.preview)
 
+    def test_batch_shows_the_amounts_while_it_is_open(self):
+        lines = self.create_order(taxes=self.tax_20).milestone_line_ids
+        form = Form(
+            self.env["milestone.billing.batch"].with_context(active_model=lines._name, active_ids=lines.ids)
+        )
+        self.assertEqual(form.ready_count, 4)
+        self.assertEqual(form.preview.count("3,000.00"), 4)
+
     def test_batch_hold_keeps_the_reason(self):
         lines = self.create_order().milestone_line_ids
         batch = self.env["milestone.billing.batch"].create(

@@ -31,7 +31,7 @@ class MilestoneBillingBatch(models.TransientModel):
     @api.depends("operation", "line_ids")
     def _compute_preview(self):
         for batch in self:
-            rows = [batch._prepare_preview_row(line) for line in batch.line_ids]
+            rows = [batch._prepare_preview_row(line) for line in batch.line_ids._origin]
             batch.ready_count = sum(not row["obstacle"] for row in rows)
             batch.preview = self.env["ir.qweb"]._render(
                 "milestone_billing.batch_preview", {"rows": rows, "operation": batch.operation}
