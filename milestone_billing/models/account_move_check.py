@@ -81,7 +81,8 @@ class AccountMove(models.Model):
             else:
                 tax += to_units(row.amount_tax, rounding)
         for item in self.invoice_line_ids.filtered(lambda item: item.display_type == "product"):
-            units = -self.direction_sign * to_units(item.price_subtotal, rounding)
+            # The journal item, not the subtotal: under global rounding the two may differ by a unit.
+            units = to_units(-item.amount_currency, rounding)
             self._add(actual, self._get_milestone_item_key(item), units)
         self._add(expected, "retainage", self._get_given_back_units())
         expected["tax"], actual["tax"] = tax, -self.direction_sign * to_units(self.amount_tax, rounding)

@@ -57,7 +57,7 @@ class SaleOrderLine(models.Model):
         for invoice_line in self._get_invoice_lines():
             move = invoice_line.move_id
             if move.state in states:
-                billed -= invoice_line.price_subtotal * move.direction_sign
+                billed -= invoice_line.amount_currency
         return self.product_uom_qty * billed / self.price_subtotal
 
     def _compute_qty_invoiced_posted(self):

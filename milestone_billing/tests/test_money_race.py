@@ -39,6 +39,7 @@ class TestMoneyRace(BaseCase):
                     "country_id": env.ref("base.us").id,
                     "milestone_approval_required": False,
                     "milestone_gate": "none",
+                    "milestone_invoice_posting": "always",
                 }
             )
             env.user.company_ids += company

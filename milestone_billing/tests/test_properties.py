@@ -375,7 +375,7 @@ class TestProperties(DepositCommon):
     @given(
         st.sampled_from(CURRENCIES),
         st.sampled_from(["round_per_line", "round_globally"]),
-        st.sampled_from(["auto", "draft"]),
+        st.sampled_from(["always", "draft"]),
         ORDER_LINES,
         SCHEDULES,
         EVENTS,
