@@ -22,6 +22,7 @@
         "data/payment_provider_data.xml",
         # The receipt's form names this wizard's action.
         "wizard/milestone_billing_crypto_assign_views.xml",
+        "wizard/milestone_billing_crypto_anchor_views.xml",
         # Backend views, menus last.
         "views/milestone_billing_crypto_chain_views.xml",
         "views/milestone_billing_crypto_token_views.xml",

@@ -152,9 +152,10 @@ class MilestoneBillingCryptoChain(models.Model):
                 )
             )
 
-    def _call(self, calls):
+    def _call(self, calls, optional=()):
         """Send one strict batch, with the chain ID checked, to the first node that answers.
 
+        :param optional: calls that a node may refuse; their answer is None then. They come last.
         :raise UserError: if no node answers, or one is on another network.
         """
         self.ensure_one()
@@ -164,8 +165,8 @@ class MilestoneBillingCryptoChain(models.Model):
             nodes = nodes[::-1]
         for node in nodes:
             try:
-                client = node._client()
-                answers = client.batch_strict([Call("eth_chainId", []), *calls])
+                answers = node._client().batch([Call("eth_chainId", []), *calls, *optional])
+                answers = self._get_strict(answers, len(calls) + 1)
                 self._check_chain_id(answers[0])
                 return answers[1:]
             except (RpcError, RangeError, UrlError) as error:
@@ -173,6 +174,14 @@ class MilestoneBillingCryptoChain(models.Model):
         raise UserError(
             self.env._("No node of %(chain)s answered: %(problem)s", chain=self.name, problem=problem)
         )
+
+    @api.model
+    def _get_strict(self, answers, count):
+        """Return a batch's answers; of those after the first ``count`` a refused one becomes None."""
+        for index, answer in enumerate(answers):
+            if isinstance(answer, RpcError) and (index < count or answer.kind != "refused"):
+                raise answer
+        return [None if isinstance(answer, RpcError) else answer for answer in answers]
 
     def _explorer_link(self, kind, value):
         """Return the explorer's page of a transaction (``tx``), an ``address`` or a ``block``."""

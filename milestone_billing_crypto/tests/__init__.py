@@ -1,5 +1,6 @@
 from . import (
     test_access,
+    test_anchor,
     test_checkout,
     test_milestone,
     test_race,

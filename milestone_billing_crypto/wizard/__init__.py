@@ -1,1 +1,2 @@
+from . import milestone_billing_crypto_anchor
 from . import milestone_billing_crypto_assign
