@@ -5,7 +5,6 @@ class AccountMove(models.Model):
     _inherit = "account.move"
 
     milestone_label = fields.Char(
-        string="Milestone Label",
         compute="_compute_milestone_label",
         compute_sudo=True,
         help="“Milestone 2 of 4: Build complete”, with the order.",

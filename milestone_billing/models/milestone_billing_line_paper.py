@@ -82,7 +82,7 @@ class SaleOrder(models.Model):
         """
         self.ensure_one()
         lines = self.sudo().milestone_line_ids.filtered(lambda line: line._is_planned_on_order())
-        return lines.sorted(lambda line: (line.sequence, line.id)).with_context(self.env.context)
+        return lines.sorted(lambda line: (line.sequence, line.id)).with_context(**self.env.context)
 
     def _get_milestone_terms(self):
         """Give the sentences that go with the schedule: retainage and advances.
@@ -121,7 +121,7 @@ class AccountMove(models.Model):
         :rtype: dict
         """
         self.ensure_one()
-        line = self.sudo().milestone_line_id.with_context(self.env.context)
+        line = self.sudo().milestone_line_id.with_context(**self.env.context)
         if not line or self.milestone_document not in ("stage", "release"):
             return {}
         earlier = line.schedule_id._get_earlier_invoices(line)
