@@ -1,5 +1,6 @@
 from importlib.util import find_spec
 
+from . import test_api_doc
 from . import test_approval_access
 from . import test_approval_decision
 from . import test_approval_portal
