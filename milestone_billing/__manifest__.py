@@ -24,6 +24,7 @@
         "security/milestone_billing_report_security.xml",
         "security/milestone_billing_change_security.xml",
         "security/milestone_billing_enrolment_security.xml",
+        "security/milestone_billing_retainer_security.xml",
         # Data
         "data/ir_cron_data.xml",
         "data/ir_cron_approval_data.xml",
@@ -35,6 +36,7 @@
         "data/milestone_billing_webhook_data.xml",
         "data/milestone_billing_reminder_data.xml",
         "data/milestone_billing_change_data.xml",
+        "data/milestone_billing_retainer_data.xml",
         "data/milestone_billing_template_data.xml",
         # Wizards: their actions are used by views
         "wizard/milestone_billing_batch_views.xml",
@@ -59,6 +61,7 @@
         "views/milestone_billing_reminder_views.xml",
         "views/milestone_billing_change_views.xml",
         "views/milestone_billing_enrolment_views.xml",
+        "views/milestone_billing_retainer_views.xml",
         # Pages for clients
         "views/milestone_billing_portal_review_templates.xml",
         "views/milestone_billing_portal_decision_templates.xml",
@@ -67,6 +70,7 @@
         "views/milestone_billing_portal_order_templates.xml",
         "views/milestone_billing_reminder_templates.xml",
         "views/milestone_billing_portal_change_templates.xml",
+        "views/milestone_billing_portal_retainer_templates.xml",
         "views/milestone_billing_ledger_views.xml",
         "views/milestone_billing_workbook_views.xml",
         # Menus come last: they name the actions above.

@@ -8,3 +8,4 @@ from . import payment
 from . import milestone_billing_xlsx
 from . import milestone_billing_change
 from . import evidence
+from . import milestone_billing_retainer

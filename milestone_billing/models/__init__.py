@@ -91,3 +91,4 @@ from . import milestone_billing_change_apply
 from . import milestone_billing_change_link
 from . import milestone_billing_enrolment
 from . import sale_order_portal
+from . import milestone_billing_retainer

@@ -188,7 +188,7 @@ class MilestoneBillingEnrolment(models.Model):
             )
         return value
 
-    def _charge(self, amount, description, name):
+    def _charge(self, amount, description, name, kind="progress"):
         """Add a line to the order and a milestone that bills it, and complete it.
 
         :rtype: milestone.billing.line
@@ -198,13 +198,23 @@ class MilestoneBillingEnrolment(models.Model):
         self.order_id.milestone_schedule_id._lock()
         self._check_caps(amount)
         title = name or (description or self.name).split("\n")[0][:120]
-        order_line = self._add_order_line(amount, description or title)
-        line = self.env["milestone.billing.line"].create(
+        line = self._create_charge_line(amount, description or title, title, kind)
+        line._complete(trigger="charge")
+        return line
+
+    def _create_charge_line(self, amount, description, title, kind):
+        """Add a line to the order and a milestone that bills exactly this line.
+
+        :rtype: milestone.billing.line
+        """
+        order_line = self._add_order_line(amount, description)
+        return self.env["milestone.billing.line"].create(
             {
                 "order_id": self.order_id.id,
                 "project_id": self.project_id.id,
                 "name": title,
                 "description": description,
+                "kind": kind,
                 "amount_type": "fixed",
                 "amount_fixed": order_line.price_subtotal,
                 "allocation_mode": "lines",
@@ -213,8 +223,6 @@ class MilestoneBillingEnrolment(models.Model):
                 "sequence": max(self.order_id.milestone_line_ids.mapped("sequence"), default=0) + 10,
             }
         )
-        line._complete(trigger="charge")
-        return line
 
     def _check_caps(self, amount):
         compare = self.currency_id.compare_amounts

@@ -1,0 +1,369 @@
+import logging
+from datetime import timedelta
+from decimal import Decimal
+
+from dateutil.relativedelta import relativedelta
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+from ..tools.retainer import settle
+
+_logger = logging.getLogger(__name__)
+STEPS = {
+    "month": relativedelta(months=1),
+    "quarter": relativedelta(months=3),
+    "year": relativedelta(years=1),
+}
+PERIODS_MAX = 24
+
+
+class MilestoneBillingRetainer(models.Model):
+    """Hours that a customer pays ahead: period by period, or as a block that is bought again when wanted."""
+
+    _name = "milestone.billing.retainer"
+    _description = "Retainer"
+    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _inherits = {"milestone.billing.enrolment": "enrolment_id"}
+    _order = "id desc"
+
+    enrolment_id = fields.Many2one(
+        "milestone.billing.enrolment", required=True, readonly=True, index=True, ondelete="restrict"
+    )
+    user_id = fields.Many2one("res.users", string="Responsible", default=lambda self: self.env.user)
+    period = fields.Selection(
+        [("month", "Month"), ("quarter", "Quarter"), ("year", "Year"), ("block", "Prepaid block")],
+        default="month",
+        required=True,
+        tracking=True,
+    )
+    hours_included = fields.Float(
+        string="Hours", required=True, default=10.0, help="Paid per period or block."
+    )
+    date_next = fields.Date(
+        string="Next Period",
+        required=True,
+        default=fields.Date.context_today,
+        help="First day of what is billed next.",
+    )
+    days_ahead = fields.Integer(string="Billed Ahead (days)", default=0)
+    rollover = fields.Selection(
+        [("none", "Unused hours expire"), ("once", "They last one more period"), ("always", "They are kept")],
+        default="once",
+        required=True,
+        tracking=True,
+    )
+    overage = fields.Selection(
+        [("bill", "Bill them"), ("warn", "Warn the team")],
+        string="Hours Beyond",
+        default="warn",
+        required=True,
+    )
+    overage_rate = fields.Monetary(string="Price of an Hour Beyond", help="Untaxed.")
+    state = fields.Selection(
+        [("running", "Running"), ("closed", "Closed")],
+        default="running",
+        readonly=True,
+        copy=False,
+        tracking=True,
+    )
+    period_ids = fields.One2many(
+        "milestone.billing.retainer.period", "retainer_id", string="Periods", copy=False
+    )
+    usage_ids = fields.One2many(
+        "milestone.billing.retainer.usage", "retainer_id", string="Delivered", copy=False
+    )
+    hours_left = fields.Float(string="Hours Left", compute="_compute_hours_left")
+    problem = fields.Char(readonly=True, copy=False, help="Why the last run could not bill this retainer.")
+
+    _hours_positive = models.Constraint("CHECK (hours_included > 0)", "A retainer has more than zero hours.")
+
+    @api.depends("period_ids.hours_left", "period_ids.state")
+    def _compute_hours_left(self):
+        for retainer in self:
+            open_periods = retainer.period_ids.filtered(lambda period: period.state == "open")
+            retainer.hours_left = sum(open_periods.mapped("hours_left"))
+
+    # === ACTIONS ===
+
+    def action_bill_next(self):
+        """Bill the next period, or one more block, now."""
+        self.enrolment_id._check_may_charge()
+        for retainer in self.sudo():
+            retainer._bill_period()
+        return True
+
+    def action_close(self):
+        """End retainers and refund what was paid and not used."""
+        self.enrolment_id._check_may_charge()
+        for retainer in self.sudo().filtered(lambda item: item.state == "running"):
+            for period in retainer.period_ids.filtered(lambda item: item.state == "open"):
+                period._refund_unused()
+            retainer.state = "closed"
+        return True
+
+    # === BILLING ===
+
+    def _bill_period(self):
+        """Charge the next period and open it.
+
+        :rtype: milestone.billing.retainer.period
+        """
+        self.ensure_one()
+        if self.state != "running":
+            raise UserError(self.env._("“%s” is closed. Make a new retainer to bill again.", self.name))
+        start = self.date_next
+        step = STEPS.get(self.period)
+        end = start + step - timedelta(days=1) if step else False
+        line = self.enrolment_id._charge(self.amount_default, self._get_text(start, end), False, "retainer")
+        waiting = self.period_ids.filtered(lambda item: item.state == "closed" and item.hours_carried_on)
+        period = self.env["milestone.billing.retainer.period"].create(
+            {
+                "retainer_id": self.id,
+                "date_from": start,
+                "date_to": end,
+                "hours_included": self.hours_included,
+                "hours_carried": sum(waiting.mapped("hours_carried_on")),
+                "milestone_line_id": line.id,
+            }
+        )
+        waiting.hours_carried_on = 0.0
+        self.date_next = start + step if step else start
+        return period
+
+    def _get_text(self, start, end):
+        if not end:
+            return self.env._(
+                "%(name)s: block of %(hours)s hours", name=self.name, hours=f"{self.hours_included:g}"
+            )
+        return self.env._(
+            "%(name)s: %(start)s to %(end)s, %(hours)s hours",
+            name=self.name,
+            start=start,
+            end=end,
+            hours=f"{self.hours_included:g}",
+        )
+
+    # === CRON ===
+
+    @api.model
+    def _cron_run_retainers(self, chunk=50):
+        """Settle periods that are over and bill those that come up, one commit for each chunk.
+
+        Rows that another worker holds are left to it; one that fails says why on itself.
+        """
+        Cron = self.env["ir.cron"]
+        running = self.search([("state", "=", "running")], order="id")
+        Cron._commit_progress(remaining=len(running))
+        for start in range(0, len(running), chunk):
+            batch = running[start : start + chunk]
+            for retainer in batch.try_lock_for_update():
+                retainer._run_safely()
+            if not Cron._commit_progress(len(batch)):
+                return
+
+    def _run_safely(self):
+        try:
+            with self.env.cr.savepoint():
+                self._run()
+            if self.problem:
+                self.problem = False
+        except Exception as error:
+            self.env.invalidate_all()
+            _logger.exception("retainer %s failed", self.id)
+            self.problem = str(error)[:300]
+
+    def _run(self):
+        today = fields.Date.context_today(self)
+        periods = self.period_ids.sorted("date_from")
+        for period in periods.filtered(
+            lambda item: item.state == "open" and item.date_to and item.date_to < today
+        ):
+            period._settle()
+        if self.period == "block":
+            self.period_ids.filtered(lambda item: item.state == "open")._warn_if_used_up()
+            return
+        for _turn in range(PERIODS_MAX):
+            if self.date_next - timedelta(days=self.days_ahead) > today:
+                break
+            period = self._bill_period()
+            if period.date_to < today:
+                period._settle()
+
+
+class MilestoneBillingRetainerPeriod(models.Model):
+    """One paid period, or one block: what was paid, used, carried and lost."""
+
+    _name = "milestone.billing.retainer.period"
+    _description = "Retainer Period"
+    _order = "date_from desc, id desc"
+    _rec_name = "date_from"
+
+    retainer_id = fields.Many2one("milestone.billing.retainer", required=True, index=True, ondelete="cascade")
+    company_id = fields.Many2one(related="retainer_id.enrolment_id.company_id", store=True, index=True)
+    date_from = fields.Date(string="From", required=True, readonly=True)
+    date_to = fields.Date(string="To", readonly=True)
+    hours_included = fields.Float(string="Paid", readonly=True)
+    hours_carried = fields.Float(string="Brought Forward", readonly=True)
+    hours_used = fields.Float(string="Used", compute="_compute_hours")
+    hours_left = fields.Float(string="Left", compute="_compute_hours")
+    hours_used_final = fields.Float(readonly=True)
+    hours_beyond = fields.Float(string="Beyond", readonly=True)
+    hours_expired = fields.Float(string="Expired", readonly=True)
+    hours_carried_on = fields.Float(string="Carried On", readonly=True, help="Waits for the next period.")
+    milestone_line_id = fields.Many2one("milestone.billing.line", string="Milestone", readonly=True)
+    overage_line_id = fields.Many2one("milestone.billing.line", string="Hours Beyond Billed", readonly=True)
+    refund_line_id = fields.Many2one("milestone.billing.line", string="Refund", readonly=True)
+    is_warned = fields.Boolean(readonly=True)
+    state = fields.Selection(
+        [("open", "Open"), ("closed", "Closed")], default="open", required=True, readonly=True
+    )
+
+    _retainer_date_unique = models.UniqueIndex(
+        "(retainer_id, date_from) WHERE date_to IS NOT NULL", "This period was already billed."
+    )
+
+    @api.depends(
+        "retainer_id.usage_ids.hours",
+        "retainer_id.usage_ids.date",
+        "hours_included",
+        "hours_carried",
+        "state",
+    )
+    def _compute_hours(self):
+        for period in self:
+            used = period.hours_used_final if period.state == "closed" else float(period._get_used())
+            period.hours_used = used
+            left = period.hours_included + period.hours_carried - used
+            period.hours_left = left if period.state == "open" else 0.0
+
+    def _get_used(self):
+        """Add up what was delivered: entries by hand, and time sheets of the project where they are installed.
+
+        Blocks are used up one after the other.
+
+        :rtype: Decimal
+        """
+        self.ensure_one()
+        retainer = self.retainer_id
+        total = sum(
+            (
+                Decimal(str(entry.hours))
+                for entry in retainer.usage_ids
+                if entry.date >= self.date_from and (not self.date_to or entry.date <= self.date_to)
+            ),
+            Decimal(0),
+        )
+        total += self._get_timesheet_hours()
+        if self.date_to:
+            return total
+        earlier = retainer.period_ids.filtered(
+            lambda item: (item.date_from, item.id) < (self.date_from, self._origin.id)
+        )
+        before = sum(Decimal(str(item.hours_included)) for item in earlier if not item.date_to)
+        return min(max(total - before, Decimal(0)), Decimal(str(self.hours_included)))
+
+    def _get_timesheet_hours(self):
+        Entry = self.env["account.analytic.line"].sudo()
+        project = self.retainer_id.project_id
+        if "project_id" not in Entry._fields or not project:
+            return Decimal(0)
+        domain = [("project_id", "=", project.id), ("date", ">=", self.date_from)]
+        if self.date_to:
+            domain.append(("date", "<=", self.date_to))
+        return Decimal(str(round(Entry._read_group(domain, [], ["unit_amount:sum"])[0][0] or 0.0, 4)))
+
+    def _settle(self):
+        """Close a period: hours beyond are billed or shown, the rest is carried on or lost."""
+        self.ensure_one()
+        retainer, used = self.retainer_id, self._get_used()
+        result = settle(
+            Decimal(str(self.hours_included)), Decimal(str(self.hours_carried)), used, retainer.rollover
+        )
+        following = retainer.period_ids.filtered(
+            lambda item: item.state == "open" and item.date_from > self.date_from
+        )
+        following = following.sorted("date_from")[:1]
+        following.hours_carried += float(result.carried)
+        self.write(
+            {
+                "state": "closed",
+                "hours_used_final": float(used),
+                "hours_beyond": float(result.overage),
+                "hours_expired": float(result.expired),
+                "hours_carried_on": 0.0 if following else float(result.carried),
+            }
+        )
+        if result.overage:
+            self._treat_overage(result.overage)
+
+    def _treat_overage(self, hours):
+        retainer = self.retainer_id
+        if retainer.overage == "bill" and retainer.overage_rate:
+            amount = retainer.currency_id.round(float(hours * Decimal(str(retainer.overage_rate))))
+            text = self.env._(
+                "%(name)s: %(hours)s hours beyond, %(start)s to %(end)s",
+                name=retainer.name,
+                hours=f"{hours:f}",
+                start=self.date_from,
+                end=self.date_to,
+            )
+            self.overage_line_id = retainer.enrolment_id._charge(amount, text, False)
+        else:
+            self._warn(self.env._("%s hours beyond what was paid", f"{hours:f}"))
+
+    def _warn_if_used_up(self):
+        for period in self.filtered(lambda item: not item.is_warned and item.hours_left <= 0):
+            period._warn(self.env._("The prepaid hours are used up"))
+
+    def _warn(self, summary):
+        self.is_warned = True
+        retainer = self.retainer_id
+        retainer.activity_schedule(
+            "mail.mail_activity_data_todo", summary=summary, user_id=(retainer.user_id or self.env.user).id
+        )
+
+    def _refund_unused(self):
+        """Close a period early and credit the paid hours that were not used."""
+        self.ensure_one()
+        used, included = self._get_used(), Decimal(str(self.hours_included))
+        from_included = min(max(used - Decimal(str(self.hours_carried)), Decimal(0)), included)
+        paid = Decimal(str(self.milestone_line_id.amount_untaxed))
+        retainer = self.retainer_id
+        amount = retainer.currency_id.round(float(paid * (included - from_included) / included))
+        self.write({"state": "closed", "hours_used_final": float(used)})
+        if amount:
+            text = self.env._("%s: unused hours refunded", retainer.name)
+            self.refund_line_id = retainer.enrolment_id._refund(amount, text)
+
+
+class MilestoneBillingRetainerUsage(models.Model):
+    """Hours delivered for a retainer, entered by hand."""
+
+    _name = "milestone.billing.retainer.usage"
+    _description = "Retainer Hours"
+    _order = "date desc, id desc"
+
+    retainer_id = fields.Many2one("milestone.billing.retainer", required=True, index=True, ondelete="cascade")
+    company_id = fields.Many2one(related="retainer_id.enrolment_id.company_id", store=True, index=True)
+    date = fields.Date(required=True, default=fields.Date.context_today)
+    name = fields.Char(string="What", required=True)
+    hours = fields.Float(required=True)
+
+    _hours_positive = models.Constraint("CHECK (hours > 0)", "Enter more than zero hours.")
+
+
+class MilestoneBillingEnrolment(models.Model):
+    _inherit = "milestone.billing.enrolment"
+
+    def _refund(self, amount, text):
+        """Credit an amount on the open-ended order, with a milestone and a credit note of its own.
+
+        :param float amount: untaxed, above zero.
+        :rtype: milestone.billing.line
+        """
+        self.ensure_one()
+        self.order_id.milestone_schedule_id._lock()
+        line = self._create_charge_line(-amount, text, text, "change")
+        line.approval_required = False
+        line._complete(trigger="refund")
+        return line
