@@ -23,7 +23,7 @@ class MilestoneBillingEvidence(models.Model):
     _order = "chain_id, seq"
     _rec_name = "type"
 
-    chain_id = fields.Char(string="Chain", required=True, readonly=True)
+    chain_id = fields.Char(required=True, readonly=True)
     seq = fields.Integer(string="Number", required=True, readonly=True, aggregator=None)
     type = fields.Char(string="Event", required=True, readonly=True)
     occurred_at = fields.Char(

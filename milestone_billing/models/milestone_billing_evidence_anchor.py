@@ -11,7 +11,7 @@ class MilestoneBillingEvidenceAnchor(models.Model):
     _order = "log_id, size desc, id"
     _rec_name = "reference"
 
-    log_id = fields.Char(string="Log", required=True, readonly=True)
+    log_id = fields.Char(required=True, readonly=True)
     size = fields.Integer(required=True, readonly=True, aggregator=None)
     digest = fields.Char(required=True, readonly=True)
     kind = fields.Selection(

@@ -25,7 +25,7 @@ class MilestoneBillingEvidenceCertificate(models.Model):
     _rec_name = "number"
 
     number = fields.Char(required=True, readonly=True)
-    chain_id = fields.Char(string="Chain", required=True, readonly=True, index=True)
+    chain_id = fields.Char(required=True, readonly=True, index=True)
     company_id = fields.Many2one("res.company", required=True, readonly=True)
     state = fields.Char(string="Printed State", required=True, readonly=True)
     result_sha256 = fields.Char(string="Printed Result", required=True, readonly=True)

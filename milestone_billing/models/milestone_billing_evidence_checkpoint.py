@@ -22,7 +22,7 @@ class MilestoneBillingEvidenceCheckpoint(models.Model):
     _order = "log_id, size desc"
     _rec_name = "digest"
 
-    log_id = fields.Char(string="Log", required=True, readonly=True)
+    log_id = fields.Char(required=True, readonly=True)
     size = fields.Integer(required=True, readonly=True, aggregator=None)
     root = fields.Char(required=True, readonly=True, help="Root hash, 64 hex digits.")
     note = fields.Text(required=True, readonly=True, help="Signed note in the C2SP tlog-checkpoint format.")

@@ -32,7 +32,7 @@ class MilestoneBillingEvidenceErasure(models.AbstractModel):
     def _cron_erase(self):
         """Erase what is past its period, company by company, one `pii.erased` per chain and run."""
         cron = self.env["ir.cron"]
-        for company in self.env["res.company"].sudo().search([]):
+        for company in self.env["res.company"].sudo().search([]):  # pylint: disable=no-search-all
             while found := self._find_due(company):
                 self._erase(found, basis="retention")
                 if not cron._commit_progress(len(found)):

@@ -12,7 +12,7 @@ class MilestoneBillingEvidenceHead(models.Model):
     _log_access = False
     _rec_name = "chain_id"
 
-    chain_id = fields.Char(string="Chain", required=True, readonly=True)
+    chain_id = fields.Char(required=True, readonly=True)
     seq = fields.Integer(string="Last Entry", required=True, readonly=True, aggregator=None)
     hash = fields.Char(string="Last Hash", required=True, readonly=True)
     company_ref = fields.Integer(string="Company ID", required=True, readonly=True, aggregator=None)

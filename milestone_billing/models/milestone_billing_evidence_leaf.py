@@ -22,10 +22,10 @@ class MilestoneBillingEvidenceLeaf(models.Model):
     _order = "log_id, index"
     _rec_name = "entry_hash"
 
-    log_id = fields.Char(string="Log", required=True, readonly=True)
+    log_id = fields.Char(required=True, readonly=True)
     index = fields.Integer(string="Place", required=True, readonly=True, aggregator=None)
     entry_hash = fields.Char(string="Hash", required=True, readonly=True)
-    chain_id = fields.Char(string="Chain", required=True, readonly=True)
+    chain_id = fields.Char(required=True, readonly=True)
     seq = fields.Integer(string="Number", required=True, readonly=True, aggregator=None)
 
     _place_unique = models.UniqueIndex("(log_id, index)", "A place in the log is taken once.")
@@ -44,7 +44,7 @@ class MilestoneBillingEvidenceLeaf(models.Model):
         """
         Checkpoint = self.env["milestone.billing.evidence.checkpoint"]
         cr = self.env.cr
-        for log in self.env["milestone.billing.evidence.log"].sudo().search([]):
+        for log in self.env["milestone.billing.evidence.log"].sudo().search([]):  # pylint: disable=no-search-all
             cr.execute(SQL("SELECT pg_advisory_lock(hashtextextended(%s, 0))", log.log_id))
             cr.commit()  # pylint: disable=invalid-commit
             try:

@@ -17,7 +17,7 @@ class MilestoneBillingEvidenceLog(models.Model):
     _log_access = False
     _rec_name = "origin"
 
-    log_id = fields.Char(string="Log", required=True, readonly=True)
+    log_id = fields.Char(required=True, readonly=True)
     company_ref = fields.Integer(string="Company ID", required=True, readonly=True, aggregator=None)
     database_uuid = fields.Char(string="Database", required=True, readonly=True)
     origin = fields.Char(required=True, readonly=True, help="The name of the log in its checkpoints.")

@@ -73,12 +73,18 @@ class MilestoneBillingEvidenceProtected(models.AbstractModel):
             )
         return super().create(vals_list)
 
-    def write(self, vals):
+    def write(self, vals):  # pylint: disable=method-required-super
         """Override of `models` to refuse every change."""
         raise AccessError(self.env._("Evidence cannot be changed. Record a new event instead."))
 
-    def unlink(self):
-        """Override of `models` to refuse every deletion."""
+    def unlink(self):  # pylint: disable=method-required-super,no-raise-unlink
+        """Override of `models` to refuse every deletion.
+
+        An `ondelete` method would leave deleting at uninstall, and the rest of `unlink`, to others.
+        """
+        self._refuse_deletion()
+
+    def _refuse_deletion(self):
         raise AccessError(
             self.env._("Evidence cannot be deleted. Personal data in it is erased by its retention.")
         )

@@ -15,7 +15,7 @@ class MilestoneBillingEvidenceSnapshot(models.Model):
     _erasable_columns = ("body",)
 
     sha256 = fields.Char(string="SHA-256", required=True, readonly=True)
-    chain_id = fields.Char(string="Chain", required=True, readonly=True, index=True)
+    chain_id = fields.Char(required=True, readonly=True, index=True)
     company_ref = fields.Integer(string="Company ID", readonly=True, aggregator=None)
     body = fields.Text(readonly=True, help="The exact text that is hashed.")
     occurred_at = fields.Char(string="Frozen (UTC)", required=True, readonly=True)

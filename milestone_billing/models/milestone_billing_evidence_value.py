@@ -16,7 +16,7 @@ class MilestoneBillingEvidenceValue(models.Model):
     _erasable_columns = ("salt", "value")
 
     entry_id = fields.Integer(string="Entry ID", required=True, readonly=True, aggregator=None)
-    chain_id = fields.Char(string="Chain", required=True, readonly=True)
+    chain_id = fields.Char(required=True, readonly=True)
     seq = fields.Integer(string="Number", required=True, readonly=True, aggregator=None)
     name = fields.Char(required=True, readonly=True)
     salt = fields.Char(readonly=True, groups=fields.NO_ACCESS)

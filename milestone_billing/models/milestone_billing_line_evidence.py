@@ -18,7 +18,6 @@ class MilestoneBillingLine(models.Model):
 
     evidence_ids = fields.One2many(
         "milestone.billing.evidence",
-        string="Evidence",
         compute="_compute_evidence_ids",
         groups="milestone_billing.milestone_billing_group_project_user,"
         "milestone_billing.milestone_billing_group_auditor",

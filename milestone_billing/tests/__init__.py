@@ -13,6 +13,7 @@ from . import test_evidence_flow
 from . import test_evidence_keeping
 from . import test_evidence_print
 from . import test_evidence_race
+from . import test_evidence_rpc
 from . import test_invoicing
 from . import test_main_job
 from . import test_money_race

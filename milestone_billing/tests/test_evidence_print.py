@@ -28,7 +28,7 @@ class TestEvidencePrint(ApprovalHttpCommon):
         self.approve(self.approval)
         self.line = self.approval.line_id
 
-    def read(self, pdf):
+    def get_pages(self, pdf):
         """Give the pages of a PDF as texts."""
         if os.environ.get("MILESTONE_KEEP_PDF"):
             Path(os.environ["MILESTONE_KEEP_PDF"], f"{self._testMethodName}.pdf").write_bytes(pdf)
@@ -36,7 +36,7 @@ class TestEvidencePrint(ApprovalHttpCommon):
 
     def test_certificate_shows_the_decision_and_is_in_the_bundle(self):
         certificate = self.line._get_certificate()
-        pages = self.read(certificate._get_pdf())
+        pages = self.get_pages(certificate._get_pdf())
         text = " ".join(pages)
         for part in (
             certificate.number,
@@ -64,6 +64,6 @@ class TestEvidencePrint(ApprovalHttpCommon):
     def test_timeline_has_four_pages_at_most(self):
         for turn in range(400):
             self.line._log_evidence("review.presented", data={"turn": turn})
-        pages = self.read(self.line._render_timeline())
+        pages = self.get_pages(self.line._render_timeline())
         self.assertLessEqual(len(pages), 4)
         self.assertIn("Timeline of", pages[0])

@@ -92,7 +92,7 @@ class TestEvidenceRace(BaseCase):
             with ThreadPoolExecutor(max_workers=1) as executor, mute_logger("odoo.sql_db"):
                 second = executor.submit(self.append, [chain])
                 self.assertRaises(TimeoutError, second.result, timeout=1)
-                cr.commit()
+                cr.commit()  # pylint: disable=invalid-commit
                 second.result(timeout=TIMEOUT_SECONDS)
         result = self.verify(chain)
         self.assertEqual((result["ok"], result["entries"]), (True, 3), result["problems"])
