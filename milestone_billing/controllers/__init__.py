@@ -9,3 +9,4 @@ from . import milestone_billing_xlsx
 from . import milestone_billing_change
 from . import evidence
 from . import milestone_billing_retainer
+from . import verify

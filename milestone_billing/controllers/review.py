@@ -135,6 +135,9 @@ class Review(http.Controller):
         if not KEY_PATTERN.match(values["idempotency_key"]):
             outcome = Outcome("stale_snapshot", REFUSALS["stale_snapshot"])
         else:
+            if form.get("webauthn") and visit.kind == "portal_user":
+                nonce = self._take_passkey_nonce(visit)
+                values |= {"webauthn": _text(form["webauthn"], 10000), "passkey_nonce": nonce}
             visitor = make_visitor(visit, f"{URL}/<uuid>/{step}", presented, form)
             outcome = visit.approval._decide(step, visitor, values)
         if outcome.code == "recorded":
@@ -194,11 +197,26 @@ class Review(http.Controller):
             "idempotency_key": secrets.token_urlsafe(24),
             "may_decide": self._may_decide(visit),
             "page_name": "milestone_review",
+            "passkey_options": self._ask_passkey(visit) if template.endswith("portal_approve") else False,
         }
         values.pop("snapshot_sha256", None)
         if values.get("refusal") not in ("otp_required", "consent_missing", "reason_missing", "busy"):
             values.pop("idempotency_key", None)
         return page(template, context | {"form": values} | values, status=status)
+
+    def _ask_passkey(self, visit):
+        """Prepare a signature of the logged-in approver, and keep the nonce it is tied to in the session."""
+        if visit.kind != "portal_user":
+            return False
+        nonce, options = visit.approval._prepare_passkey_options(visit.seat)
+        if nonce:
+            request.session["milestone_passkey"] = {"approval": visit.approval.uuid, "nonce": nonce}
+        return options
+
+    def _take_passkey_nonce(self, visit):
+        """Give the nonce of the last form of this session, once."""
+        kept = request.session.pop("milestone_passkey", None) or {}
+        return kept.get("nonce") if kept.get("approval") == visit.approval.uuid else ""
 
     def _log_presented(self, visit):
         """Record that the page was shown: once per session and snapshot in half an hour, and not for staff."""

@@ -46,6 +46,7 @@ from . import milestone_billing_approval_link
 from . import milestone_billing_approval_snapshot
 from . import milestone_billing_approval_decision
 from . import milestone_billing_approval_code
+from . import milestone_billing_approval_passkey
 from . import milestone_billing_approval_page
 from . import milestone_billing_approval_team
 from . import milestone_billing_attempt

@@ -7,8 +7,6 @@ from datetime import timedelta
 from odoo import fields, models
 from odoo.tools import format_date, format_datetime, formatLang, html2plaintext
 
-from ..tools.approval_rules import CLOSED_STATES
-
 STATUS_COLORS = {
     "approved": "success",
     "paid": "success",
@@ -258,13 +256,6 @@ class MilestoneBillingApproval(models.Model):
             "milestone_billing.portal_review_block", self._prepare_review_values(seat)
         )
         return hashlib.sha256(str(html).encode()).hexdigest()
-
-    def _is_open(self):
-        """Tell whether a decision is possible.
-
-        :rtype: bool
-        """
-        return self.state not in CLOSED_STATES
 
 
 class MilestoneBillingApprovalLink(models.Model):

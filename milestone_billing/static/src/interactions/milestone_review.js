@@ -1,5 +1,6 @@
 import { registry } from "@web/core/registry";
 import { Interaction } from "@web/public/interaction";
+import * as passkeyLib from "@auth_passkey/../lib/simplewebauthn";
 
 /** What makes the review page nicer with JavaScript; it works without. */
 export class MilestoneReview extends Interaction {
@@ -60,7 +61,18 @@ export class MilestoneForm extends Interaction {
         }
     }
 
-    onSubmit() {
+    async onSubmit(ev) {
+        const answer = this.el.querySelector("input[name='webauthn']");
+        if (answer && !answer.value && ev.submitter?.classList.contains("o_mb_once")) {
+            ev.preventDefault();
+            const options = JSON.parse(this.el.dataset.passkey);
+            const signed = await this.waitFor(passkeyLib.startAuthentication(options).catch(() => null));
+            if (signed) {
+                answer.value = JSON.stringify(signed);
+                this.el.submit();
+            }
+            return;
+        }
         const button = this.el.querySelector(".o_mb_once");
         this.waitForTimeout(() => {
             button.disabled = true;

@@ -1,0 +1,44 @@
+"""The public page where anybody who holds a certificate compares it with the record."""
+
+import re
+
+from odoo import http
+from odoo.http import request
+from odoo.tools import consteq
+
+from .visit import page, read_pii
+
+TRIES_PER_HOUR_MAX = 30
+_HEAD = re.compile(r"[0-9a-f]{64}\Z")
+
+
+class Verify(http.Controller):
+    """Says match or no match, and nothing else: neither what exists nor what it is about."""
+
+    @http.route(
+        "/milestones/verify", type="http", auth="public", methods=["GET"], website=True, sitemap=False
+    )
+    def verify(self, **_kwargs):
+        """Show the form."""
+        return page("milestone_billing.portal_verify", {"result": False, "form": {}})
+
+    @http.route(
+        "/milestones/verify", type="http", auth="public", methods=["POST"], website=True, sitemap=False
+    )
+    def verify_result(self, number="", head="", **_kwargs):
+        """Compare a certificate number and a chain head with the record."""
+        Attempt = request.env["milestone.billing.attempt"]
+        if not Attempt._take("verify", read_pii().get("ip", "unknown"), TRIES_PER_HOUR_MAX, 60):
+            return page("milestone_billing.portal_verify", {"result": "limited", "form": {}}, status=429)
+        number, head = number.replace("\x00", "").strip()[:64], head.strip().lower()
+        values = {"result": "match" if self._matches(number, head) else "none", "form": {"number": number}}
+        return page("milestone_billing.portal_verify", values)
+
+    def _matches(self, number, head):
+        Certificate = request.env["milestone.billing.evidence.certificate"].sudo()
+        certificate = Certificate.search([("number", "=", number)], limit=1)
+        if not certificate or not _HEAD.match(head):
+            return False
+        Evidence = request.env["milestone.billing.evidence"].sudo()
+        entry = Evidence.search([("chain_id", "=", certificate.chain_id), ("entry_hash", "=", head)], limit=1)
+        return bool(entry) and consteq(entry.entry_hash, head)
