@@ -35,6 +35,11 @@ class AccountMove(models.Model):
         help="This document is the one that bills its milestone now.",
     )
     milestone_allocation_ids = fields.One2many("milestone.billing.allocation", "move_id", readonly=True)
+    # Without this inverse, every write on a journal item anywhere would search for submissions to compute again.
+    milestone_approval_ids = fields.One2many(
+        "milestone.billing.approval", "move_id", string="Submissions", readonly=True
+    )
+    milestone_recovery_ids = fields.One2many("milestone.billing.recovery", "move_id", readonly=True)
     milestone_step = fields.Integer(
         readonly=True, copy=False, help="Place among the billing steps of the order; statements follow it."
     )
@@ -68,11 +73,19 @@ class AccountMove(models.Model):
         self._adjust_credited_retainage()
         posted = super()._post(soft)
         stages = posted.filtered(lambda move: move.milestone_document == "stage")
-        for move in stages:
-            move.milestone_line_id._log_evidence("invoice.posted", data=move._prepare_evidence_data())
+        stages._log_posted()
         posted._give_capacity_back()
         posted._clear_retainage()
         return posted
+
+    def _log_posted(self):
+        """Record posting as evidence, by one append; a second document of the same milestone has its own."""
+        by_line = {move.milestone_line_id: move for move in self}
+        lines = self.milestone_line_id
+        lines._log_evidence("invoice.posted", data=lambda line: by_line[line]._prepare_evidence_data())
+        others = self - self.browse([move.id for move in by_line.values()])
+        if others:
+            others._log_posted()
 
     def button_cancel(self):
         """Override of `account`: a cancelled milestone invoice gives its milestone back."""

@@ -70,8 +70,7 @@ class AccountMove(models.Model):
         """
         self.ensure_one()
         rounding, expected, actual = self.currency_id.rounding, {}, {}
-        recoveries = self.env["milestone.billing.recovery"].sudo().search([("move_id", "=", self.id)])
-        rows = [*self.sudo().milestone_allocation_ids, *recoveries]
+        rows = [*self.sudo().milestone_allocation_ids, *self.sudo().milestone_recovery_ids]
         advance, tax = self.milestone_is_advance, 0
         for row in rows:
             key = "advance" if advance else row.order_line_id

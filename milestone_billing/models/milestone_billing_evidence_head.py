@@ -31,9 +31,11 @@ class MilestoneBillingEvidenceHead(models.Model):
         if missing:
             self._insert_missing({chain_id: companies[chain_id] for chain_id in missing})
             found |= self._select_for_update(missing)
-        Log = self.env["milestone.billing.evidence.log"]
+        Log, logs = self.env["milestone.billing.evidence.log"], {}
         for locked in found.values():
-            locked["log_id"] = locked["log_id"] or Log._get_or_create(locked["company_ref"])
+            company = locked["company_ref"]
+            logs[company] = logs.get(company) or locked["log_id"] or Log._get_or_create(company)
+            locked["log_id"] = locked["log_id"] or logs[company]
         return found
 
     @api.model

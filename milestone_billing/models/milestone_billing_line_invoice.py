@@ -78,7 +78,8 @@ class MilestoneBillingLine(models.Model):
             return self.env["account.move"]
         retained, advances = self._get_retained_units(), self._get_open_advances()
         values_list, recovered = [], []
-        for line in self:
+        analytics = self.allocation_ids.order_line_id._get_project_analytics()
+        for line in self.with_context(milestone_project_analytics=analytics):
             taken = line._recover_from(advances)
             recovered.append(taken)
             values_list.append(line._prepare_document_values(retained.get(line, 0), taken, advances))

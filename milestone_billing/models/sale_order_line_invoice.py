@@ -3,6 +3,9 @@
 from odoo import models
 from odoo.tools import formatLang
 
+# Stands in for a distribution while the values of a line are prepared, and is taken out again.
+NO_ANALYTICS = {"0": 0.0}
+
 
 class SaleOrderLine(models.Model):
     _inherit = "sale.order.line"
@@ -21,13 +24,55 @@ class SaleOrderLine(models.Model):
         """
         self.ensure_one()
         quantity, price_unit = self._get_milestone_quantity_and_price(amounts)
-        return self._prepare_invoice_line(
+        known = self.env.context.get("milestone_project_analytics", {})
+        values = self._prepare_invoice_line(
             sequence=sequence,
             name=self._get_milestone_line_name(amounts),
             quantity=quantity,
             price_unit=price_unit,
             extra_tax_data=self._prepare_milestone_tax_data(amounts, milestone, quantity, price_unit),
+            # `sale_project` asks the database for each line that names no distribution.
+            **({"analytic_distribution": known[self.id] or NO_ANALYTICS} if self.id in known else {}),
         )
+        if values.get("analytic_distribution") is NO_ANALYTICS:
+            del values["analytic_distribution"]
+        return values
+
+    def _get_project_analytics(self):
+        """Find the analytic distribution that `sale_project` takes from projects, for many order lines at once.
+
+        :return: distribution, or False, by id of each order line that has none of its own, nor a task or project.
+        :rtype: dict
+        """
+        lines = self.sudo().filtered(
+            lambda line: (
+                not line.analytic_distribution
+                and not line.task_id.project_id.account_id
+                and not line.project_id.account_id
+                and line.is_service
+                and not line.is_expense
+            )
+        )
+        accounts = dict.fromkeys(lines.ids, self.env["account.analytic.account"])
+        projects = (
+            self.env["project.project"]
+            .sudo()
+            ._read_group(
+                [("account_id", "!=", False), ("sale_line_id", "in", lines.ids)],
+                ["sale_line_id", "account_id"],
+            )
+        )
+        tasks = (
+            self.env["project.task"]
+            .sudo()
+            ._read_group(
+                [("project_id.account_id", "!=", False), ("sale_line_id", "in", lines.ids)],
+                ["sale_line_id", "project_id"],
+            )
+        )
+        for line, account in [*projects, *((line, project.account_id) for line, project in tasks)]:
+            accounts[line.id] |= account
+        return {line_id: {found.id: 100} if len(found) == 1 else False for line_id, found in accounts.items()}
 
     def _get_milestone_line_name(self, amounts):
         untaxed = amounts["amount_untaxed"]
