@@ -147,7 +147,8 @@ class MilestoneBillingApproval(models.Model):
         self._check_internal()
         return super().write(vals)
 
-    def unlink(self):
+    @api.ondelete(at_uninstall=False)
+    def _unlink_never(self):
         raise AccessError(self.env._("Submissions are kept. Cancel the milestone instead."))
 
     @api.model

@@ -103,7 +103,8 @@ class MilestoneBillingApprovalDecision(models.Model):
         self._check_internal()
         return super().write(vals)
 
-    def unlink(self):
+    @api.ondelete(at_uninstall=False)
+    def _unlink_never(self):
         raise AccessError(self.env._("Decisions of the client are kept."))
 
     @api.model

@@ -45,9 +45,11 @@ class MilestoneBillingApproval(models.Model):
     def _notify_team_rejected(self, decision):
         name = decision.partner_id.name
         if decision.decision == "decline":
-            summary = self.env._("%s declined “%s”", name, self.line_id.name)
+            summary = self.env._("%(name)s declined “%(milestone)s”", name=name, milestone=self.line_id.name)
         else:
-            summary = self.env._("%s asks for changes on “%s”", name, self.line_id.name)
+            summary = self.env._(
+                "%(name)s asks for changes on “%(milestone)s”", name=name, milestone=self.line_id.name
+            )
         body = Markup("<p>%s:</p><blockquote>%s</blockquote>") % (summary, decision.reason or "")
         self._notify_team(body, summary=summary)
 
