@@ -40,6 +40,7 @@
         "data/milestone_billing_template_data.xml",
         # Wizards: their actions are used by views
         "wizard/milestone_billing_batch_views.xml",
+        "wizard/milestone_billing_import_views.xml",
         "wizard/milestone_billing_on_behalf_views.xml",
         "wizard/milestone_billing_release_views.xml",
         # Views, one file per model

@@ -3,6 +3,7 @@ from importlib.util import find_spec
 from . import test_api_doc
 from . import test_approval_access
 from . import test_approval_decision
+from . import test_approval_passkey
 from . import test_approval_portal
 from . import test_change
 from . import test_dashboard
@@ -14,6 +15,7 @@ from . import test_evidence_keeping
 from . import test_evidence_print
 from . import test_evidence_race
 from . import test_evidence_rpc
+from . import test_import
 from . import test_invoicing
 from . import test_main_job
 from . import test_money_race
@@ -38,5 +40,3 @@ from . import test_worked_figures_retainage
 # A database may be tested where the tools for random cases are not installed.
 if find_spec("hypothesis"):
     from . import test_properties
-from . import test_enrolment
-from . import test_approval_passkey

@@ -1,0 +1,94 @@
+import base64
+import io
+
+import openpyxl
+from odoo.exceptions import AccessError, UserError
+from odoo.tests import tagged
+from odoo.tools import file_open
+
+from .common import MilestoneBillingCommon
+
+
+@tagged("post_install", "-at_install")
+class TestImport(MilestoneBillingCommon):
+    """Customers, orders and schedules come from one sheet, as a whole or not at all."""
+
+    def make(self, content, name="orders.csv", **values):
+        data = base64.b64encode(content.encode() if isinstance(content, str) else content)
+        return self.env["milestone.billing.import"].create({"file": data, "filename": name, **values})
+
+    def get_template(self):
+        with file_open("milestone_billing/static/xls/milestones_import.csv") as file:
+            return file.read()
+
+    def find(self):
+        return self.env["sale.order"].search([("origin", "=like", "OLD-%")])
+
+    def test_template_file_is_imported(self):
+        wizard = self.make(self.get_template(), is_confirmed=True)
+        wizard.action_check()
+        self.assertIn("can be imported", wizard.result)
+        self.assertFalse(self.find(), "a check leaves nothing behind")
+        action = wizard.action_import()
+        order = self.env["sale.order"].search(action["domain"])
+        self.assertEqual(
+            (order.partner_id.name, order.amount_untaxed, order.state), ("Acme Ltd", 12000.0, "sale")
+        )
+        self.assertRecordValues(
+            order.milestone_line_ids,
+            [
+                {"name": "Deposit", "amount_untaxed": 3000.0, "trigger": "order_confirmed"},
+                {"name": "Designs", "amount_untaxed": 3000.0, "trigger": "manual"},
+                {"name": "Launch", "amount_untaxed": 6000.0, "trigger": "date"},
+            ],
+        )
+        self.assertConserved(order)
+
+    def test_workbook_is_imported_like_csv(self):
+        book = openpyxl.Workbook()
+        for line in self.get_template().splitlines():
+            book.active.append(line.split(","))
+        file = io.BytesIO()
+        book.save(file)
+        self.make(file.getvalue(), "orders.xlsx").action_import()
+        self.assertEqual(self.find().milestone_line_ids.mapped("amount_untaxed"), [3000.0, 3000.0, 6000.0])
+        self.assertEqual(self.find().state, "draft")
+
+    def test_errors_name_their_rows_and_nothing_is_imported(self):
+        good = self.get_template()
+        bad = good + "Beta,,OLD-2,,x,Start,120,never,,\n,,OLD-2,,,End,rest,date,soon,\n"
+        wizard = self.make(bad)
+        wizard.action_import()
+        for text in (
+            "Row 5: “product”",
+            "Row 5: “amount”",
+            "Row 5: “percent”",
+            "Row 5: “trigger”",
+            "Row 6: “date”",
+        ):
+            self.assertIn(text, wizard.result)
+        self.assertFalse(self.find())
+
+    def test_refusals_of_the_schedule_name_the_row(self):
+        bad = (
+            self.get_template()
+            + "Beta,,OLD-2,Website,100,Only half,50,,,\nBeta,,OLD-3,Nothing,1,All,rest,,,\n"
+        )
+        wizard = self.make(bad)
+        wizard.action_import()
+        self.assertIn("Row 5", wizard.result)
+        self.assertIn("short of the order", wizard.result)
+        self.assertIn("Row 6: There is no product “Nothing”", wizard.result)
+        self.assertFalse(self.find())
+
+    def test_customer_is_found_again(self):
+        self.client_company.email = "office@acme.example"
+        self.make(self.get_template()).action_import()
+        self.assertEqual(self.find().partner_id, self.client_company)
+
+    def test_other_files_and_other_people_are_refused(self):
+        for content, name in ((b"\xff\xfe\x00", "a.csv"), (b"PK", "a.xlsx"), (b"a,b\n1,2\n", "a.csv")):
+            with self.assertRaises(UserError):
+                self.make(content, name).action_check()
+        with self.assertRaises(AccessError):
+            self.env["milestone.billing.import"].with_user(self.project_user).create({"file": b"YQ=="})
