@@ -3,7 +3,7 @@
 from odoo import http
 from odoo.http import request
 
-from .visit import Visit, add_grant, get_session_tag, go, make_visitor, page, read_http, read_pii
+from .visit import Visit, add_grant, get_session_tag, go, is_uuid, make_visitor, page, read_http, read_pii
 
 WRONG_PER_QUARTER_MAX = 10
 RENEWALS_PER_DAY_MAX = 3
@@ -77,7 +77,7 @@ class ReviewLink(http.Controller):
 
     def _find(self, link_id):
         Link = request.env["milestone.billing.approval.link"].sudo()
-        return Link.search([("uuid", "=", link_id)], limit=1) if len(link_id) == 36 else Link
+        return Link.search([("uuid", "=", link_id)], limit=1) if is_uuid(link_id) else Link
 
     def _check(self, link_id, secret):
         """Give the link if the secret is right. Wrong ones are counted, but never shut the right one out.

@@ -1,6 +1,7 @@
 """Who is at the door: grants in the session, the visitor behind a request, and what a request tells as evidence."""
 
 import hashlib
+import re
 import time
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from odoo.tools import config, hash_sign, hmac, verify_hash_signed
 from ..models.milestone_billing_approval_decision import Visitor
 from ..tools.approval_rules import LEVELS, read_address
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 GRANTS_MAX = 20
 GRANT_HOURS = 12
 PRESENTATION_HOURS = 12
@@ -30,6 +32,11 @@ class Visit(NamedTuple):
     seat: models.BaseModel
     kind: str
     grant: dict
+
+
+def is_uuid(text):
+    """Tell whether a part of an address can be an identifier of ours at all; zero bytes and the like cannot."""
+    return bool(_UUID.match(text or ""))
 
 
 # === HEADERS ===
@@ -89,7 +96,7 @@ def find_visit(uuid):
     :rtype: Visit | None
     """
     Approval = request.env["milestone.billing.approval"]
-    approval = Approval.sudo().search([("uuid", "=", uuid or "")], limit=1)
+    approval = Approval.sudo().search([("uuid", "=", uuid)], limit=1) if is_uuid(uuid) else Approval
     if not approval:
         return None
     approval = approval.with_context(lang=approval.lang)

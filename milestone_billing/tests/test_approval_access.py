@@ -160,6 +160,13 @@ class TestApprovalAccess(ApprovalHttpCommon):
                 self.url_open(f"/ma/{name}/open", data={"csrf_token": csrf, "k": "é"}).status_code, 500
             )
 
+    def test_addresses_that_are_no_identifier_are_closed_doors(self):
+        for name in ("%00", "%00" * 36, "a" * 36, "%F0%9F%98%80", "-1", "'; DROP TABLE x"):
+            response = self.url_open(f"/my/milestones/{name}")
+            self.assertIn(response.status_code, (403, 404), name)
+            self.assertLess(self.url_open(f"/ma/{name}?k=%00").status_code, 500, name)
+            self.assertLess(self.url_open(f"/my/milestones/{name}/file/{name}").status_code, 500, name)
+
     def test_expired_link_offers_a_new_one_to_the_same_address(self):
         approval = self.create_submitted()
         link, secret = self.issue_link(approval)
