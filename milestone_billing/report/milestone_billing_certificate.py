@@ -6,7 +6,7 @@ from odoo.tools.image import image_data_uri
 from odoo.tools.mimetypes import guess_mimetype
 
 from ..tools.evidence_bundle import sha256
-from ..tools.evidence_summary import SHORT_HASH, find_value, mask_email
+from ..tools.evidence_summary import SHORT_HASH, find_value, mask_email, network_value
 
 THUMBNAIL_SIZE_MAX = 2**21
 # About forty lines a page.
@@ -61,6 +61,7 @@ class ReportMilestoneBillingCertificate(models.AbstractModel):
             "pictures": self._get_pictures(line, story["files"]),
             "mail": mask_email if masked else lambda address: address or "",
             "masked": masked,
+            "network": lambda event, name: network_value(story["events"], event, name, masked),
             "short": SHORT_HASH,
             "integrity": self._get_integrity(line),
         }

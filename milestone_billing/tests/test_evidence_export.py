@@ -405,6 +405,22 @@ class TestEvidenceCertificate(ExportCommon):
         self.assertIn("zoe@client.example", self._render("X-C1", "dispute"))
         self.assertIn("INTERIM", self._render(None, "client"))
 
+    def test_addresses_of_several_people_are_shown_to_none_of_them(self):
+        self.approve(user_agent="Mozilla/5.0 (mine)")
+        self.line._log_evidence("test.case", pii={"ip": "192.0.2.99"})
+        html = self._render("X", "client")
+        self.assertIn("203.0.113.7", html)
+        self.assertNotIn("192.0.2.99", html, "an address of staff")
+        other = self.client_company.milestone_evidence_ref
+        who = {"actor_kind": "link_holder", "actor_ref": other}
+        self.line._log_evidence("link.opened", **who, pii={"ip": "198.51.100.9", "actor_name": "Max"})
+        html = self._render("X", "client")
+        for value in ("203.0.113.7", "198.51.100.9", "Mozilla/5.0 (mine)"):
+            self.assertNotIn(value, html)
+        html = self._render("X", "dispute")
+        for value in ("203.0.113.7", "198.51.100.9", "Mozilla/5.0 (mine)"):
+            self.assertIn(value, html)
+
     def test_approval_by_staff_is_not_shown_as_the_clients_own(self):
         self.approve()
         self.line._log_evidence("approval.on_behalf", data={"method": "paper", "document_sha256": "0" * 64})

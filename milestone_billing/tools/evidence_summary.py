@@ -23,6 +23,8 @@ CONTACT_PREFIXES = ("link.", "auth.", "review.")
 SENDING = ("request.sent", "request.delivery", "request.reminded", "receipt.sent")
 PAYMENT_PREFIXES = ("pay.", "payment.", "invoice.")
 SHORT_HASH = 12
+CLIENT_SIDE = ("link_holder", "portal_user")
+MASKED = "***"
 
 
 class Event(NamedTuple):
@@ -62,6 +64,21 @@ def mask_email(address: str | None) -> str:
     """Return an address with all but the first letter before the sign hidden; nothing for no address."""
     local, at, domain = (address or "").rpartition("@")
     return f"{local[:1]}***@{domain}" if at else "***" if address else ""
+
+
+def network_value(events: list[Event], event: Event, name: str, is_masked: bool) -> str:
+    """Return a network or device value of an event as a certificate may print it.
+
+    One certificate goes to everybody on the client's side. So it prints these values only while there is a single
+    person on that side whose they can be; with a second one, nobody's are shown, and those of staff never.
+
+    :param bool is_masked: False for the dispute copy, which shows everything.
+    """
+    value = event.pii.get(name) or ""
+    if not is_masked or not value:
+        return value
+    people = {item.body.get("actor_ref") for item in events if item.body["actor_kind"] in CLIENT_SIDE}
+    return value if event.body["actor_kind"] in CLIENT_SIDE and len(people) == 1 else MASKED
 
 
 def summarize(events: list[Event], snapshots: dict[str, dict]) -> dict[str, Any]:

@@ -60,6 +60,18 @@ class TestSummary(unittest.TestCase):
         ):
             self.assertEqual(evidence_summary.mask_email(address), masked)
 
+    def test_network_values_are_printed_for_a_single_person_only(self):
+        events = make_story()["events"]
+        granted = next(event for event in events if event.type == "approval.granted")
+        other = granted._replace(body={**granted.body, "actor_ref": REQUEST})
+        staff = granted._replace(body={**granted.body, "actor_kind": "internal_user"})
+        shown = evidence_summary.network_value
+        self.assertEqual(shown(events, granted, "ip", True), "203.0.113.7")
+        self.assertEqual(shown([*events, other], granted, "ip", True), "***")
+        self.assertEqual(shown([*events, other], granted, "ip", False), "203.0.113.7")
+        self.assertEqual(shown(events, staff, "ip", True), "***")
+        self.assertEqual(shown(events, granted, "device_id", True), "")
+
 
 class TestDispute(unittest.TestCase):
     def test_stripe_fields(self):
