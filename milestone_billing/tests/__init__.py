@@ -40,4 +40,3 @@ from . import test_worked_figures_retainage
 # A database may be tested where the tools for random cases are not installed.
 if find_spec("hypothesis"):
     from . import test_properties
-from . import test_approval_passkey
