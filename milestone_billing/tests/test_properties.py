@@ -17,7 +17,7 @@ from odoo.tests import tagged
 from .test_worked_figures_deposit import DepositCommon
 
 _logger = logging.getLogger(__name__)
-EXAMPLES = int(os.environ.get("MILESTONE_PROPERTY_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("MILESTONE_PROPERTY_EXAMPLES", "25"))
 PROFILE = {
     "max_examples": EXAMPLES,
     "deadline": None,

@@ -294,6 +294,9 @@ def measure(registry, name, size):
         bench = Bench(env, size, company)
         meter = Meter(bench.env)
         CASES[name](bench, meter)
+        if size == 1:  # one click on a running server: what Odoo caches by process is warm
+            meter = Meter(bench.env)
+            CASES[name](bench, meter)
         cr.rollback()
     return {
         "name": name,
@@ -360,6 +363,8 @@ def main():
     registry, rows = load(arguments.odoo), []
     for size in map(int, arguments.sizes.split(",")):
         for name in arguments.only.split(","):
+            if size < STAGES and name.startswith("odoo_"):
+                continue  # Odoo's own ways bill whole orders, of four stages
             rows.append(run_apart(registry, name, size))
             print(f"{name} {size}: {rows[-1]['statements']:.1f} statements", file=sys.stderr, flush=True)
     print_table(rows)
