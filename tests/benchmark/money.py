@@ -317,7 +317,7 @@ def run_apart(registry, name, size):
         try:
             os.write(write, json.dumps(measure(registry, name, size)).encode())
             status = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the child ends here, whatever happened
             traceback.print_exc()
         finally:
             os._exit(status)
