@@ -18,6 +18,7 @@
         "data/ir_cron_data.xml",
         # QWeb templates before the provider that names the redirect form.
         "views/payment_crypto_templates.xml",
+        "views/portal_wallet_templates.xml",
         "data/payment_method_data.xml",
         "data/payment_provider_data.xml",
         # The receipt's form names this wizard's action.
@@ -33,11 +34,13 @@
         "views/milestone_billing_crypto_proof_views.xml",
         "views/milestone_billing_crypto_refund_views.xml",
         "views/payment_provider_views.xml",
+        "views/milestone_billing_approver_views.xml",
         "views/milestone_billing_crypto_menus.xml",
     ],
     "assets": {
         "web.assets_frontend": [
             "milestone_billing_crypto/static/src/interactions/stablecoin_checkout.js",
+            "milestone_billing_crypto/static/src/interactions/wallet_approval.js",
             "milestone_billing_crypto/static/src/scss/stablecoin_checkout.scss",
         ],
     },

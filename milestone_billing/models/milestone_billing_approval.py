@@ -26,7 +26,7 @@ LEVEL_SELECTION = [
     ("L1", "Personal link"),
     ("L2", "Link and code, or portal login"),
     ("L3", "Portal login with a second factor"),
-    ("L4", "Passkey over the submission"),
+    ("L4", "Own key over the submission"),
 ]
 
 

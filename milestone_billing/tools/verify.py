@@ -764,6 +764,65 @@ def _verify_passkey_signature(public_key: str, signature: bytes, signed: bytes) 
     return OK, "signed by the approver's passkey over this snapshot"
 
 
+# === WALLET ===
+
+
+def wallet_typed_data(item: dict, subject: dict) -> dict:
+    """Return the typed data (EIP-712) which a wallet signs to approve a snapshot."""
+    message = {
+        "request_id": subject["request_id"],
+        "snapshot_sha256": "0x" + subject["snapshot_sha256"],
+        **{name: item[name] for name in ("amount", "currency", "decision", "nonce")},
+    }
+    words = ("snapshot_sha256", "nonce")
+    members = [{"name": name, "type": "bytes32" if name in words else "string"} for name in message]
+    domain = (("name", "string"), ("version", "string"), ("chainId", "uint256"))
+    return {
+        "types": {
+            "EIP712Domain": [{"name": name, "type": kind} for name, kind in domain],
+            "Approval": members,
+        },
+        "primaryType": "Approval",
+        "domain": {"name": "Milestone approval", "version": "1", "chainId": item["chain_id"]},
+        "message": message,
+    }
+
+
+def verify_wallet(text: str, auth: dict, subject: dict, data: dict) -> tuple[str, str]:
+    """Check that a wallet signed this snapshot.
+
+    :param str text: the disclosed ``wallet_json`` value.
+    :return: verdict and sentence.
+    """
+    if hashlib.sha256(text.encode()).hexdigest() != auth.get("assertion_sha256"):
+        return FAIL, "the signature is not the one recorded"
+    try:
+        item = load_json(text)
+        signed = (item["amount"], item["currency"], item["decision"])
+        if signed != (data.get("amount_total"), data.get("currency"), data.get("decision")):
+            return FAIL, "the wallet signed another decision or amount"
+        return _verify_wallet_signature(item, wallet_typed_data(item, subject))
+    except (ValueError, KeyError, TypeError) as error:
+        return FAIL, f"the signature cannot be read: {error}"
+
+
+def _verify_wallet_signature(item: dict, typed_data: dict) -> tuple[str, str]:
+    try:
+        from eth_account import Account
+        from eth_account.messages import encode_typed_data
+        from eth_keys.exceptions import BadSignature, ValidationError
+    except ImportError:
+        return NOT_PROVIDED, "the recorded signature is enclosed; checking it needs the package eth-account"
+    message = encode_typed_data(full_message=typed_data)
+    try:
+        signer = Account.recover_message(message, signature=item["signature"])
+    except (BadSignature, ValidationError):
+        return FAIL, "the wallet's signature is nobody's"
+    if signer.lower() != item["address"].lower():
+        return FAIL, "the wallet's signature is wrong"
+    return OK, f"signed by wallet {item['address']} over this snapshot; compare it with the approver's there"
+
+
 # === BUNDLE ===
 
 
@@ -921,6 +980,8 @@ class BundleVerifier:
             self.certificates[data.get("pdf_sha256")] = body["seq"]
         if "webauthn_json" in values:
             self._add("passkey", *verify_passkey(values["webauthn_json"][1], auth, subject))
+        if "wallet_json" in values:
+            self._add("wallet", *verify_wallet(values["wallet_json"][1], auth, subject, data))
         proof = auth.get("link_proof") or data.get("link_proof")
         if proof and self.secrets:
             made = {

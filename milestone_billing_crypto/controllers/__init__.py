@@ -1,1 +1,1 @@
-from . import export, main, portal
+from . import export, main, portal, review

@@ -1,4 +1,6 @@
 from . import account_move
+from . import milestone_billing_approval
+from . import milestone_billing_approver
 from . import milestone_billing_crypto_chain
 from . import milestone_billing_crypto_chain_watcher
 from . import milestone_billing_crypto_node

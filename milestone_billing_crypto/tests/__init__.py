@@ -7,6 +7,7 @@ from . import (
     test_receipts,
     test_transport,
     test_wallet,
+    test_wallet_approval,
     test_wallet_books,
     test_watcher,
 )
