@@ -159,6 +159,7 @@ class MilestoneBillingCryptoChain(models.Model):
         :raise UserError: if no node answers, or one is on another network.
         """
         self.ensure_one()
+        calls = list(calls)  # asked again of the next node
         problem = self.env._("no node is configured")
         nodes = self._usable_nodes()
         if self.env.context.get("milestone_billing_crypto_last_first"):
