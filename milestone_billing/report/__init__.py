@@ -2,3 +2,4 @@ from . import milestone_billing_certificate
 from . import milestone_billing_ledger
 from . import milestone_billing_dashboard
 from . import milestone_billing_workbook
+from . import milestone_billing_application

@@ -19,6 +19,7 @@ from . import test_import
 from . import test_invoicing
 from . import test_main_job
 from . import test_money_race
+from . import test_paper_reports
 from . import test_papers
 from . import test_payment_closing
 from . import test_pdf
