@@ -10,7 +10,15 @@ from odoo import SUPERUSER_ID, api, fields, models
 from odoo.exceptions import AccessError, UserError
 from psycopg2.errors import SerializationFailure
 
-from ..tools.approval_rules import CLOSED_STATES, LEVELS, REFUSALS, fingerprint, meets_level, within_limit
+from ..tools.approval_rules import (
+    CLOSED_STATES,
+    KEY_PATTERN,
+    LEVELS,
+    REFUSALS,
+    fingerprint,
+    meets_level,
+    within_limit,
+)
 from ..tools.verify import canonical, tagged_hash
 from .milestone_billing_approval import LEVEL_SELECTION
 from .milestone_billing_line_state import INTERNAL_WRITE
@@ -188,13 +196,19 @@ class MilestoneBillingApproval(models.Model):
         reason = self._get_state_refusal() or self._get_person_refusal(visitor)
         if reason:
             return reason
-        if form["snapshot_sha256"] != self.snapshot_sha256 or not visitor.presented_at:
+        if self._is_stale(visitor, form):
             return "stale_snapshot"
         if self._get_drift():
             return "invoice_drift"
         if kind == "approve":
             return self._get_approve_refusal(visitor, form)
         return False if (form.get("reason") or "").strip() else "reason_missing"
+
+    def _is_stale(self, visitor, form):
+        """Tell whether a form is not one of ours for this submission: of another snapshot, never shown, or made up."""
+        if form["snapshot_sha256"] != self.snapshot_sha256 or not visitor.presented_at:
+            return True
+        return not KEY_PATTERN.match(form["idempotency_key"])
 
     def _get_state_refusal(self):
         if self.state != "requested":

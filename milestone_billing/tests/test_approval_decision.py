@@ -6,6 +6,7 @@ from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import freeze_time, tagged
 
+from ..tools.verify import Replay
 from .common_approval import PNG, ApprovalCommon, ApprovalHttpCommon
 
 
@@ -84,7 +85,48 @@ class TestApprovalDecision(ApprovalHttpCommon):
         self.assertEqual(approval.state, "requested")
         refused = approval.line_id.evidence_ids.filtered(lambda item: item.type == "approval.refused")
         codes = [entry._get_body()["data"]["reason_code"] for entry in refused.sorted("seq")]
-        self.assertEqual(codes, ["consent_missing"] * 3 + ["stale_snapshot"])
+        self.assertEqual(codes, ["consent_missing"] * 3 + ["stale_snapshot"] * 2)
+
+    def test_made_up_key_is_refused_on_record_for_every_answer(self):
+        for step in ("approve", "changes", "decline"):
+            approval = self.create_submitted()
+            self.enter(approval)
+            form = {
+                **self.read_form(approval, step),
+                "accept": "1",
+                "typed_name": "Zoe",
+                "reason": "Not done",
+            }
+            for key in ("", "short", "k" * 65, "with space and more"):
+                response = self.post(approval, step, {**form, "idempotency_key": key})
+                self.assertEqual(response.status_code, 409, (step, key))
+            self.assertFalse(approval.decision_ids)
+            refused = approval.line_id.evidence_ids.filtered(lambda item: item.type == "approval.refused")
+            data = [entry._get_body()["data"] for entry in refused]
+            self.assertEqual(data, [{"decision": step, "reason_code": "stale_snapshot"}] * 4)
+            self.assertEqual(self.post(approval, step, form).status_code, 303, "a good key counts afterwards")
+
+    def test_refused_posting_leaves_the_drift_on_record(self):
+        self.company.milestone_invoice_posting = "draft"
+        approval = self.create_submitted()
+        self.enter(approval)
+        self.approve(approval)
+        self.env.invalidate_all()
+        self.assertEqual((approval.state, approval.move_id.state), ("approved", "draft"))
+        approval.move_id.invoice_line_ids[-1].name = "Something else"
+        self.env.flush_all()
+        # No `assertRaises`: it would roll back what the refusal records.
+        try:
+            approval.move_id.action_post()
+        except UserError as refusal:
+            self.assertIn("not what the client approved", str(refusal))
+        else:
+            self.fail("a changed draft was posted")
+        self.env.invalidate_all()
+        self.assertEqual(approval.move_id.state, "draft")
+        entry = approval.line_id.evidence_ids.sorted("seq")[-1]
+        self.assertEqual((entry.type, entry._get_body()["data"]["fields"]), ("invoice.drift", ["invoice"]))
+        self.assertTrue(approval.line_id.verify_evidence()["ok"])
 
     def test_expired_submission_takes_no_decision(self):
         approval = self.create_submitted()
@@ -256,6 +298,50 @@ class TestApprovalDecision(ApprovalHttpCommon):
         self.assertEqual(self.get_events(approval.line_id).count("approval.repudiated"), 1)
         self.assertFalse(approval._can_pay())
         self.assertTrue(approval.line_id.activity_ids)
+
+    def replay(self, line):
+        """Recompute the states from the events of a milestone, as the verifier does."""
+        replay = Replay(line._get_snapshots().get)
+        for entry in line.evidence_ids.sorted("seq"):
+            self.assertEqual(replay.feed(entry._get_body()), [])
+        return replay
+
+    def contest(self, approval):
+        link, secret = self.issue_link(approval)
+        page = self.url_open(f"/ma/{link.uuid}/not-me?k={secret}")
+        self.assertEqual(self.url_open(f"/ma/{link.uuid}/not-me", data=self.fields_of(page)).status_code, 200)
+        self.env.invalidate_all()
+        self.assertEqual(approval.state, "contested")
+
+    def assertSameState(self, approval):
+        replay = self.replay(approval.line_id)
+        self.assertEqual(
+            (replay.line_state, replay.requests[approval.uuid]["state"]),
+            (approval.line_id.state, approval.state),
+        )
+
+    def test_contested_states_are_those_the_verifier_recomputes(self):
+        for step in (None, "approve", "changes", "decline"):
+            approval = self.create_submitted()
+            self.enter(approval)
+            if step:
+                form = {"accept": "1", "typed_name": "Zoe", "reason": "Not mine"}
+                self.post(approval, step, {**self.read_form(approval, step), **form})
+            self.contest(approval)
+            self.assertEqual(approval.line_id.state, "changes_requested", step)
+            self.assertSameState(approval)
+
+    def test_contesting_leaves_a_reopened_or_cancelled_milestone_as_it_is(self):
+        for event, state in (("reopen", "planned"), ("cancel", "cancelled")):
+            approval = self.create_submitted()
+            self.enter(approval)
+            form = self.read_form(approval, "decline")
+            self.post(approval, "decline", {**form, "reason": "Not mine"})
+            self.env.invalidate_all()
+            approval.line_id._transition(event)
+            self.contest(approval)
+            self.assertEqual(approval.line_id.state, state)
+            self.assertSameState(approval)
 
     # === RECEIPT ===
 

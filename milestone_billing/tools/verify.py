@@ -390,6 +390,8 @@ _CLOSING = {
 }
 # These may come after the decision.
 _ANY_TIME = ("approval.repudiated", "request.superseded", "request.cancelled")
+# A milestone that was reopened or cancelled meanwhile stays so when an answer about it is contested.
+_CONTESTABLE = ("submitted", "approved", "changes_requested")
 _LINE = {
     "approval.not_required": "approved",
     "milestone.cancelled": "cancelled",
@@ -522,7 +524,8 @@ class Replay:
             problems.append(("request", f"the request is {request['state']}"))
         if not problems:
             request["state"], line_state = _CLOSING[kind]
-            self.line_state = line_state or self.line_state
+            if kind != "approval.repudiated" or self.line_state in _CONTESTABLE:
+                self.line_state = line_state or self.line_state
         return problems
 
     def _check_quorum(self, request: dict, data: dict) -> list:
