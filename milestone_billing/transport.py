@@ -23,7 +23,9 @@ class _PinnedAdapter(HTTPAdapter):
 
     def init_poolmanager(self, *args, **kwargs):
         """Override of `requests` to name the host in the TLS handshake."""
-        super().init_poolmanager(*args, server_hostname=self._host, assert_hostname=self._host, **kwargs)
+        return super().init_poolmanager(
+            *args, server_hostname=self._host, assert_hostname=self._host, **kwargs
+        )
 
 
 def resolve(host, port):

@@ -54,7 +54,7 @@ from . import sale_order
 from . import sale_order_buttons
 from . import sale_order_line
 from . import sale_order_line_invoice
-from . import sale_advance_payment_inv
+from . import sale_order_down_payment
 from . import account_move
 from . import account_move_credit
 from . import account_move_check

@@ -22,10 +22,11 @@ class AccountMove(models.Model):
     @api.depends("amount_retained")
     def _compute_needed_terms(self):
         """Override of `account` to split off what the client holds back as a due line of its own."""
-        super()._compute_needed_terms()
+        result = super()._compute_needed_terms()
         for move in self:
             if move.needed_terms and move._get_term_retainage():
                 move.needed_terms = move._split_retainage_terms(move.needed_terms)
+        return result
 
     def _split_retainage_terms(self, terms):
         """Take the retainage off the last due lines and add its own due line.
@@ -100,7 +101,7 @@ class AccountMove(models.Model):
     def _compute_invoice_date_due(self):
         """Override of `account`: the document is due when its work is, not when the retainage is."""
         retained = self.filtered(lambda move: move._get_term_retainage() and move.needed_terms)
-        super(AccountMove, self - retained)._compute_invoice_date_due()
+        result = super(AccountMove, self - retained)._compute_invoice_date_due()
         for move in retained:
             dates = [
                 key["date_maturity"]
@@ -108,6 +109,7 @@ class AccountMove(models.Model):
                 if key["date_maturity"] and not key.get("milestone_retainage")
             ]
             move.invoice_date_due = max(dates, default=False) or move.invoice_date_due
+        return result
 
     # === PAID BUT FOR THE RETAINAGE ===
 
@@ -182,21 +184,23 @@ class AccountMoveLine(models.Model):
     @api.depends("milestone_retainage")
     def _compute_term_key(self):
         """Override of `account`: the due line of the retainage is another one than the trade's."""
-        super()._compute_term_key()
+        result = super()._compute_term_key()
         for line in self:
             if line.term_key and line.move_id._get_term_retainage():
                 line.term_key = frozendict(
                     {**line.term_key, "milestone_retainage": bool(line.milestone_retainage)}
                 )
+        return result
 
     def _compute_account_id(self):
         """Override of `account`: due lines take the account of their own kind."""
-        super()._compute_account_id()
+        result = super()._compute_account_id()
         for line in self.filtered(lambda item: item.display_type == "payment_term"):
             if line.milestone_retainage:
                 line.account_id = line.company_id._get_milestone_retainage_account()
             elif line.move_id._get_term_retainage():
                 line.account_id = line.move_id._get_trade_account()
+        return result
 
     def _check_payable_receivable(self):
         """Override of `account`: retainage that is given back is an invoice line on its receivable account."""
@@ -226,22 +230,6 @@ class AccountMoveLine(models.Model):
         )
         settled.milestone_line_id.sudo()._on_paid()
         return result
-
-
-class AccountPaymentRegister(models.TransientModel):
-    _inherit = "account.payment.register"
-
-    @api.model
-    def default_get(self, fields_list):
-        """Override of `account`: what is held back is not asked for together with what is due."""
-        values = super().default_get(fields_list)
-        commands = values.get("line_ids") or []
-        ids = [line_id for command in commands if command[0] == fields.Command.SET for line_id in command[2]]
-        lines = self.env["account.move.line"].browse(ids)
-        trade = lines.filtered(lambda line: not line.milestone_retainage)
-        if trade and trade != lines:
-            values["line_ids"] = [fields.Command.set(trade.ids)]
-        return values
 
 
 class AccountInvoiceReport(models.Model):

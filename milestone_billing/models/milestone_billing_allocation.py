@@ -21,9 +21,7 @@ class MilestoneBillingAllocation(models.Model):
     order_id = fields.Many2one(related="line_id.order_id", store=True, index=True)
     company_id = fields.Many2one(related="line_id.company_id", store=True, index=True)
     currency_id = fields.Many2one(related="line_id.currency_id")
-    order_line_id = fields.Many2one(
-        "sale.order.line", string="Order Line", required=True, index=True, ondelete="restrict"
-    )
+    order_line_id = fields.Many2one("sale.order.line", required=True, index=True, ondelete="restrict")
     move_id = fields.Many2one(
         "account.move",
         string="Document",

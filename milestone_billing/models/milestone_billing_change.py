@@ -25,7 +25,7 @@ class MilestoneBillingChange(models.Model):
     _inherit = ["mail.thread", "mail.activity.mixin"]
     _order = "order_id desc, number desc"
 
-    order_id = fields.Many2one("sale.order", string="Order", required=True, index=True, ondelete="cascade")
+    order_id = fields.Many2one("sale.order", required=True, index=True, ondelete="cascade")
     schedule_id = fields.Many2one(related="order_id.milestone_schedule_id", store=True, index=True)
     company_id = fields.Many2one(related="order_id.company_id", store=True, index=True)
     currency_id = fields.Many2one(related="order_id.currency_id", store=True)

@@ -16,7 +16,6 @@ class MilestoneBillingChangeLine(models.Model):
     currency_id = fields.Many2one(related="change_id.currency_id")
     order_line_id = fields.Many2one(
         "sale.order.line",
-        string="Order Line",
         index="btree_not_null",
         ondelete="restrict",
         domain="[('order_id', '=', order_id), ('is_milestone_billed', '=', True)]",
@@ -35,7 +34,7 @@ class MilestoneBillingChangeLine(models.Model):
         digits="Product Unit", compute="_compute_before", store=True, precompute=True
     )
     price_before = fields.Float(
-        string="Price Before", digits="Product Price", compute="_compute_before", store=True, precompute=True
+        digits="Product Price", compute="_compute_before", store=True, precompute=True
     )
     quantity = fields.Float(
         string="Quantity After",

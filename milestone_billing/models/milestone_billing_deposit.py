@@ -282,6 +282,7 @@ class MilestoneBillingLine(models.Model):
         :rtype: list[dict]
         """
         return [
+            # In the language of the new invoice. pylint: disable-next=context-overridden
             deposit.with_context(self.env.context)._prepare_down_payment_values(down_payment, columns, -1)
             for deposit, columns in taken.items()
             for down_payment in deposit._get_down_payments(columns)

@@ -279,7 +279,6 @@ class ResPartner(models.Model):
     milestone_history_ids = fields.One2many(
         "milestone.billing.line",
         "partner_id",
-        string="Milestone History",
         domain=[("completed_on", "!=", False)],
         groups="milestone_billing.milestone_billing_group_billing_user,milestone_billing.milestone_billing_group_auditor",
     )

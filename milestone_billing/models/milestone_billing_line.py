@@ -40,10 +40,8 @@ class MilestoneBillingLine(models.Model):
     _check_company_auto = True
 
     # Identity
-    schedule_id = fields.Many2one(
-        "milestone.billing.schedule", string="Schedule", required=True, index=True, ondelete="cascade"
-    )
-    order_id = fields.Many2one("sale.order", string="Order", required=True, index=True, ondelete="cascade")
+    schedule_id = fields.Many2one("milestone.billing.schedule", required=True, index=True, ondelete="cascade")
+    order_id = fields.Many2one("sale.order", required=True, index=True, ondelete="cascade")
     company_id = fields.Many2one(related="order_id.company_id", store=True, index=True)
     currency_id = fields.Many2one(related="order_id.currency_id", store=True)
     partner_id = fields.Many2one(related="order_id.partner_id", store=True, index=True)
@@ -66,7 +64,6 @@ class MilestoneBillingLine(models.Model):
     )
     project_milestone_id = fields.Many2one(
         "project.milestone",
-        string="Project Milestone",
         index="btree_not_null",
         copy=False,
         domain="[('project_id', '=?', project_id)]",
@@ -74,9 +71,7 @@ class MilestoneBillingLine(models.Model):
     )
     task_ids = fields.One2many("project.task", "milestone_billing_line_id", string="Tasks")
     invoice_ids = fields.One2many("account.move", "milestone_line_id", string="Invoices", copy=False)
-    allocation_ids = fields.One2many(
-        "milestone.billing.allocation", "line_id", string="Allocation", copy=False
-    )
+    allocation_ids = fields.One2many("milestone.billing.allocation", "line_id", copy=False)
     approval_ids = fields.One2many("milestone.billing.approval", "line_id", string="Submissions", copy=False)
     proof_ids = fields.Many2many(
         "ir.attachment",
@@ -92,8 +87,8 @@ class MilestoneBillingLine(models.Model):
     kind = fields.Selection(LINE_KINDS, default="progress", required=True)
     trigger = fields.Selection(TRIGGERS, default="manual", required=True, tracking=True)
     trigger_date = fields.Date(string="Date", help="The milestone is completed on this day.")
-    amount_type = fields.Selection(AMOUNT_TYPES, string="Amount Type", default="percent", required=True)
-    percent = fields.Float(string="Percent", digits=(16, 6), tracking=True)
+    amount_type = fields.Selection(AMOUNT_TYPES, default="percent", required=True)
+    percent = fields.Float(digits=(16, 6), tracking=True)
     amount_fixed = fields.Monetary(string="Fixed Amount", tracking=True)
     allocation_mode = fields.Selection(
         [

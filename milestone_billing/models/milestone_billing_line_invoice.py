@@ -86,11 +86,12 @@ class MilestoneBillingLine(models.Model):
         Move = self.env["account.move"]
         # Claims that were given up in this transaction must be gone before the index sees the new ones.
         Move.flush_model(["milestone_claim"])
-        moves = Move.sudo().with_context(self._get_invoicing_context()).create(values_list)
+        context = self._get_invoicing_context()  # replaces the caller's, on purpose
+        moves = Move.sudo().with_context(context).create(values_list)  # pylint: disable=context-overridden
         for line, move in zip(self, moves, strict=True):
             line.allocation_ids.filtered(lambda alloc: not alloc.move_id).sudo().move_id = move
         self._keep_recovered(moves, recovered)
-        return moves.with_context(self.env.context)
+        return moves.with_context(self.env.context)  # pylint: disable=context-overridden
 
     def _get_invoicing_context(self):
         """Give a context of its own to new invoices: the caller may be in the middle of a payment's.

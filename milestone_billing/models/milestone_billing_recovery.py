@@ -13,17 +13,13 @@ class MilestoneBillingRecovery(models.Model):
     _inherit = "milestone.billing.amounts.mixin"
     _order = "deposit_id, order_line_id, id"
 
-    deposit_id = fields.Many2one(
-        "milestone.billing.line", string="Deposit", required=True, index=True, ondelete="cascade"
-    )
+    deposit_id = fields.Many2one("milestone.billing.line", required=True, index=True, ondelete="cascade")
     line_id = fields.Many2one(
         "milestone.billing.line", string="Recovered By", required=True, index=True, ondelete="cascade"
     )
     company_id = fields.Many2one(related="deposit_id.company_id", store=True, index=True)
     currency_id = fields.Many2one(related="deposit_id.currency_id")
-    order_line_id = fields.Many2one(
-        "sale.order.line", string="Order Line", required=True, index=True, ondelete="restrict"
-    )
+    order_line_id = fields.Many2one("sale.order.line", required=True, index=True, ondelete="restrict")
     move_id = fields.Many2one(
         "account.move", string="Document", required=True, readonly=True, index=True, ondelete="cascade"
     )

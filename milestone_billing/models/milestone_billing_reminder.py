@@ -20,9 +20,7 @@ class MilestoneBillingReminder(models.Model):
     currency_id = fields.Many2one(related="line_id.currency_id")
     purpose = fields.Selection(PURPOSES, string="Reminds Of", required=True)
     source = fields.Char(required=True, help="The submission or invoice that it reminds of.")
-    step_id = fields.Many2one(
-        "milestone.billing.reminder.step", string="Step", index=True, ondelete="set null"
-    )
+    step_id = fields.Many2one("milestone.billing.reminder.step", index=True, ondelete="set null")
     channel = fields.Selection(
         [("email", "E-mail"), ("sms", "Text message"), ("activity", "Activity")], readonly=True
     )

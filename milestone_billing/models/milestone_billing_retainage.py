@@ -19,9 +19,7 @@ class MilestoneBillingRetainageStep(models.Model):
     _description = "Retainage Step"
     _order = "schedule_id, completion, id"
 
-    schedule_id = fields.Many2one(
-        "milestone.billing.schedule", string="Schedule", required=True, index=True, ondelete="cascade"
-    )
+    schedule_id = fields.Many2one("milestone.billing.schedule", required=True, index=True, ondelete="cascade")
     company_id = fields.Many2one(related="schedule_id.company_id", store=True, index=True)
     completion = fields.Float(string="From Completion (%)", digits=(16, 4), required=True)
     percent = fields.Float(string="Retain (%)", digits=(16, 4))

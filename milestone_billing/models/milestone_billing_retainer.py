@@ -72,7 +72,7 @@ class MilestoneBillingRetainer(models.Model):
     usage_ids = fields.One2many(
         "milestone.billing.retainer.usage", "retainer_id", string="Delivered", copy=False
     )
-    hours_left = fields.Float(string="Hours Left", compute="_compute_hours_left")
+    hours_left = fields.Float(compute="_compute_hours_left")
     problem = fields.Char(readonly=True, copy=False, help="Why the last run could not bill this retainer.")
 
     _hours_positive = models.Constraint("CHECK (hours_included > 0)", "A retainer has more than zero hours.")

@@ -13,13 +13,11 @@ class MilestoneBillingSchedule(models.Model):
     _order = "id desc"
     _check_company_auto = True
 
-    order_id = fields.Many2one(
-        "sale.order", string="Order", required=True, readonly=True, index=True, ondelete="cascade"
-    )
+    order_id = fields.Many2one("sale.order", required=True, readonly=True, index=True, ondelete="cascade")
     company_id = fields.Many2one(related="order_id.company_id", store=True, index=True)
     currency_id = fields.Many2one(related="order_id.currency_id", store=True)
     partner_id = fields.Many2one(related="order_id.partner_id", store=True, index=True)
-    template_id = fields.Many2one("milestone.billing.template", string="Template", readonly=True)
+    template_id = fields.Many2one("milestone.billing.template", readonly=True)
     line_ids = fields.One2many("milestone.billing.line", "schedule_id", string="Milestones")
 
     retainage_percent = fields.Float(

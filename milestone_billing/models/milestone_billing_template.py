@@ -15,16 +15,13 @@ class MilestoneBillingTemplate(models.Model):
     sequence = fields.Integer(default=10)
     active = fields.Boolean(default=True)
     description = fields.Text(translate=True, help="When to use this template, for the people who pick it.")
-    company_id = fields.Many2one(
-        "res.company", string="Company", help="Leave empty to share the template between companies."
-    )
+    company_id = fields.Many2one("res.company", help="Leave empty to share the template between companies.")
     line_ids = fields.One2many(
         "milestone.billing.template.line", "template_id", string="Milestones", copy=True
     )
     retainage_percent = fields.Float(string="Retainage (%)", digits=(16, 4))
     retainage_base = fields.Selection(
         [("net", "Net amount"), ("gross", "Amount with tax")],
-        string="Retainage Base",
         default="gross",
         required=True,
     )
@@ -36,7 +33,6 @@ class MilestoneBillingTemplate(models.Model):
     )
     deposit_recovery = fields.Selection(
         [("final", "On the final invoice"), ("prorata", "Pro rata on each milestone")],
-        string="Deposit Recovery",
         default="final",
         required=True,
     )

@@ -20,7 +20,7 @@ class MilestoneBillingTemplateLine(models.Model):
     kind = fields.Selection(LINE_KINDS, default="progress", required=True)
     trigger = fields.Selection(TRIGGERS, default="manual", required=True)
     amount_type = fields.Selection(AMOUNT_TYPES, string="Amount", default="percent", required=True)
-    percent = fields.Float(string="Percent", digits=(16, 6))
+    percent = fields.Float(digits=(16, 6))
     currency_id = fields.Many2one("res.currency", compute="_compute_currency_id")
     product_id = fields.Many2one(
         "product.product",
@@ -33,7 +33,7 @@ class MilestoneBillingTemplateLine(models.Model):
     approval_required = fields.Boolean(
         string="Client Approval", default=lambda self: self.env.company.milestone_approval_required
     )
-    proof_required = fields.Boolean(string="Proof Required")
+    proof_required = fields.Boolean()
     trigger_months = fields.Integer(
         string="Months Later",
         help="For milestones on a date: how many months after the template is applied. The date can be changed.",

@@ -26,9 +26,7 @@ class MilestoneBillingWebhookDelivery(models.Model):
         "milestone.billing.webhook", required=True, readonly=True, index=True, ondelete="cascade"
     )
     company_id = fields.Many2one(related="webhook_id.company_id", store=True, index=True)
-    event_id = fields.Char(
-        string="Event", required=True, readonly=True, help="The same event has the same id at every try."
-    )
+    event_id = fields.Char(required=True, readonly=True, help="The same event has the same id at every try.")
     event = fields.Selection(
         [*WEBHOOK_EVENTS, ("ping", "Test")], string="Type", required=True, readonly=True, index=True
     )

@@ -7,14 +7,11 @@ class SaleOrder(models.Model):
 
     milestone_template_id = fields.Many2one(
         "milestone.billing.template",
-        string="Milestone Template",
         check_company=True,
         copy=False,
         help="Pick a template and apply it to bill this order by milestones.",
     )
-    milestone_schedule_id = fields.Many2one(
-        "milestone.billing.schedule", string="Milestone Schedule", readonly=True, copy=False
-    )
+    milestone_schedule_id = fields.Many2one("milestone.billing.schedule", readonly=True, copy=False)
     milestone_line_ids = fields.One2many(
         "milestone.billing.line",
         "order_id",

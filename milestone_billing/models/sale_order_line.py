@@ -62,26 +62,29 @@ class SaleOrderLine(models.Model):
 
     def _compute_qty_invoiced_posted(self):
         """Override of `sale`: see `_prepare_qty_invoiced`."""
-        super()._compute_qty_invoiced_posted()
+        result = super()._compute_qty_invoiced_posted()
         for line in self:
             if line._has_frozen_schedule() and line.price_subtotal:
                 line.qty_invoiced_posted = line._get_milestone_quantity(("posted",))
+        return result
 
     @api.depends("order_id.milestone_schedule_id.is_frozen", "is_milestone_billed")
     def _compute_qty_to_invoice(self):
         """Override of `sale`: nothing waits for “Create invoice”, milestones draft their own."""
-        super()._compute_qty_to_invoice()
+        result = super()._compute_qty_to_invoice()
         for line in self:
             if line._has_frozen_schedule() or line.milestone_deposit_id:
                 line.qty_to_invoice = 0.0
+        return result
 
     @api.depends("amount_invoiced", "order_id.milestone_schedule_id.is_frozen", "is_milestone_billed")
     def _compute_amount_to_invoice(self):
         """Override of `sale`: what is left to bill is exact, not a rounded quantity times a price."""
-        super()._compute_amount_to_invoice()
+        result = super()._compute_amount_to_invoice()
         for line in self:
             if line._has_frozen_schedule():
                 line.amount_to_invoice = line.price_total - line.amount_invoiced
+        return result
 
     def _get_exempt_tax_ids(self):
         """Give the ids of taxes that are booked but not charged (reverse charge)."""
@@ -104,16 +107,19 @@ class SaleOrderLine(models.Model):
             lines.order_id.milestone_schedule_id.sudo()._replan()
         return result
 
-    def unlink(self):
-        allocations = self.milestone_allocation_ids.sudo()
-        if billed := allocations.filtered("move_id"):
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_billed_by_milestone(self):
+        if billed := self.milestone_allocation_ids.sudo().filtered("move_id"):
             raise UserError(
                 self.env._(
                     "“%s” is billed by a milestone and cannot be removed. Credit the milestone's invoice first.",
                     billed[0].order_line_id.name,
                 )
             )
-        allocations.unlink()
+
+    def unlink(self):
+        self._unlink_except_billed_by_milestone()
+        self.milestone_allocation_ids.sudo().unlink()
         schedules = self.order_id.milestone_schedule_id
         result = super().unlink()
         schedules.sudo()._replan()

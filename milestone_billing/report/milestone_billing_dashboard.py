@@ -1,3 +1,4 @@
+# `_` is self.env._ wherever it is used here. pylint: disable=prefer-env-translation
 from datetime import timedelta
 
 from odoo import api, fields, models

@@ -57,10 +57,10 @@ class MilestoneBillingLedger(models.Model):
     amount = fields.Monetary(readonly=True, currency_field="currency_id")
     currency_id = fields.Many2one("res.currency", related="company_id.currency_id")
     company_id = fields.Many2one("res.company", readonly=True)
-    order_id = fields.Many2one("sale.order", string="Order", readonly=True)
+    order_id = fields.Many2one("sale.order", readonly=True)
     line_id = fields.Many2one("milestone.billing.line", string="Milestone", readonly=True)
     move_id = fields.Many2one("account.move", string="Document", readonly=True)
-    project_id = fields.Many2one("project.project", string="Project", readonly=True)
+    project_id = fields.Many2one("project.project", readonly=True)
     partner_id = fields.Many2one("res.partner", string="Customer", readonly=True)
     user_id = fields.Many2one("res.users", string="Salesperson", readonly=True)
 

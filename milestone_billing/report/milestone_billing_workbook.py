@@ -1,3 +1,4 @@
+# `_` is self.env._ wherever it is used here. pylint: disable=prefer-env-translation
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import split_every
@@ -63,7 +64,7 @@ class MilestoneBillingWorkbook(models.AbstractModel):
         return dict(zip(KINDS, titles, strict=True))
 
     def _get_currency_digits(self):
-        currencies = self.env["res.currency"].with_context(active_test=False).search([])
+        currencies = self.env["res.currency"].with_context(active_test=False).search([])  # pylint: disable=no-search-all
         return {currency.name: currency.decimal_places for currency in currencies}
 
     def _stream(self, records):

@@ -196,7 +196,7 @@ class TestMoneyRace(BaseCase):
             try:
                 return self.complete(lines[0])(env)
             except psycopg2.errors.UniqueViolation:
-                raise UserError("unique index") from None
+                raise UserError("unique index") from None  # pylint: disable=translation-required
 
         with patch.object(MilestoneBillingSchedule, "_lock", lambda schedules: None):
             answers = self.run_together(complete, complete)

@@ -12,7 +12,7 @@ from .common import MilestoneBillingCommon
 
 
 class WorkbookCommon(MilestoneBillingCommon):
-    def read(self, kind, **options):
+    def read(self, kind, **options):  # pylint: disable=method-required-super
         """Write a workbook and read it back: header, rows, and the cells of the totals."""
         file = io.BytesIO()
         workbook = self.env["milestone.billing.workbook"].with_company(self.company)

@@ -9,6 +9,7 @@ Exit status: 0 nothing failed, 1 there are warnings, 2 something failed or the b
 
 License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """
+# A program for the command line. pylint: disable=print-used
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Sheet:
         self.sheet.freeze_panes(1, 0)
         self.row = 1
 
-    def write(self, values):
+    def write(self, values):  # pylint: disable=method-required-super
         """Write one row; None leaves a cell empty."""
         currency = values[self.currency_at] if self.currency_at is not None else None
         for place, (column, value) in enumerate(zip(self.columns, values, strict=True)):

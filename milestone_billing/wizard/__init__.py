@@ -5,3 +5,5 @@ from . import milestone_billing_release
 from . import milestone_billing_charge
 from . import milestone_billing_payment_link
 from . import milestone_billing_import
+from . import account_payment_register
+from . import sale_advance_payment_inv

@@ -9,7 +9,7 @@ class MilestoneBillingCharge(models.TransientModel):
     _description = "Charge Now"
 
     partner_id = fields.Many2one("res.partner", string="Customer")
-    project_id = fields.Many2one("project.project", string="Project")
+    project_id = fields.Many2one("project.project")
     enrolment_id = fields.Many2one(
         "milestone.billing.enrolment",
         string="Agreement",
@@ -24,9 +24,7 @@ class MilestoneBillingCharge(models.TransientModel):
     amount_left = fields.Monetary(related="enrolment_id.amount_left")
     cap_total = fields.Monetary(related="enrolment_id.cap_total")
     approval_required = fields.Boolean(related="enrolment_id.approval_required")
-    amount = fields.Monetary(
-        string="Amount", compute="_compute_amount", store=True, readonly=False, help="Untaxed."
-    )
+    amount = fields.Monetary(compute="_compute_amount", store=True, readonly=False, help="Untaxed.")
     name = fields.Char(string="Title")
     description = fields.Text(help="What was done, e.g. “Phase 2: homepage designs, delivered March 15”.")
 
