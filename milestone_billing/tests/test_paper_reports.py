@@ -11,6 +11,8 @@ from .test_worked_figures_retainage import RetainageCommon
 
 APPLICATION = "milestone_billing.action_report_application"
 APPLICATION_SCHEDULE = "milestone_billing.action_report_application_schedule"
+CUSTOMER = "milestone_billing.action_report_customer"
+CUSTOMER_SCHEDULE = "milestone_billing.action_report_customer_schedule"
 
 
 class PaperReportsCommon(RetainageCommon):
@@ -131,3 +133,104 @@ class TestApplicationPaper(PaperReportsCommon):
         self.assertEqual(len(pages), 1)
         self.assertGreater(pages[0].mediabox.width, pages[0].mediabox.height)
         self.assertIn("Scheduled value", self.clean(pages[0].extract_text()))
+
+
+@tagged("post_install", "-at_install")
+class TestCustomerPaper(PaperReportsCommon):
+    """The customer statement: each milestone once, and totals that tie with the contract and the ledger."""
+
+    def create_story(self):
+        order = self.create_retained_order()
+        first, second = order.milestone_line_ids[:2]
+        (first | second).action_complete()
+        self.pay(first.invoice_ids)
+        return order
+
+    def assertRow(self, text, line, move, *amounts):
+        figures = " ".join(self.money(amount, move.currency_id) for amount in amounts)
+        self.assertRegex(text, rf"{line.name} {re.escape(move.name)} [\d/]+ {re.escape(figures)}")
+
+    def assertTotal(self, text, currency, *amounts):
+        self.assertIn("Total " + " ".join(self.money(amount, currency) for amount in amounts), text)
+
+    def test_each_milestone_and_what_is_open(self):
+        order = self.create_story()
+        schedule, lines = order.milestone_schedule_id, order.milestone_line_ids
+        text = self.render(CUSTOMER, self.client_company)
+        self.assertRow(text, lines[0], lines[0].invoice_ids, 2500, 250, 2250, 0)
+        self.assertRow(text, lines[1], lines[1].invoice_ids, 2500, 250, 0, 2250)
+        self.assertRegex(text, r"Stage 3 ?not billed yet Stage 4 ?not billed yet")
+        statement = schedule.get_statement()
+        self.assertTotal(
+            text, order.currency_id, statement["completed_to_date"], statement["retainage"], 2250, 2250
+        )
+        self.assertIn(
+            f"Contract without tax: {self.money(statement['contract_sum'], order.currency_id)}", text
+        )
+
+    def test_a_release_is_billed_once(self):
+        """Billed is the contract, whatever was retained and released on the way; the rest is the ledger's."""
+        order = self.create_story()
+        schedule = order.milestone_schedule_id
+        order.milestone_line_ids[2:].action_complete()
+        for line in order.milestone_line_ids[1:]:
+            self.pay(line.invoice_ids)
+        release = self.env["account.move"].browse(schedule.release_retainage(percent=40)["invoice_id"])
+        text = self.render(CUSTOMER_SCHEDULE, schedule)
+        self.assertRow(text, release.milestone_line_id, release, 0, -400, 0, 400)
+        statement = schedule.get_statement()
+        self.assertTotal(
+            text, order.currency_id, statement["completed_to_date"], statement["retainage"], 9000, 400
+        )
+        self.assertEqual(statement["retainage"], "600.00")
+        items = order.milestone_line_ids.invoice_ids.line_ids
+        due = items.filtered(lambda item: item.account_id == self.receivable)
+        self.assertEqual(sum(due.mapped("amount_residual")), 400.0)
+        self.assertEqual(self.balance(self.retainage, order), 600.0)
+
+    def test_credit_notes_count_against(self):
+        order = self.create_story()
+        invoice = order.milestone_line_ids[1].invoice_ids
+        credit = invoice._reverse_moves(cancel=True)
+        text = self.render(CUSTOMER_SCHEDULE, order.milestone_schedule_id)
+        self.assertRow(text, order.milestone_line_ids[1], credit, -2500, -250, -2250, 0)
+        self.assertTotal(text, order.currency_id, 2500, 250, 2250, 0)
+
+    def test_contracts_add_up(self):
+        first, second = self.create_story(), self.create_story()
+        second.partner_id = self.contact
+        text = self.render(CUSTOMER, self.client_company)
+        for order in (first, second):
+            self.assertIn(f"{order.name} Contract without tax", text)
+        figures = " ".join(self.money(amount, first.currency_id) for amount in (10000, 1000, 4500, 4500))
+        self.assertIn(f"{first.currency_id.name} {figures}", text)
+
+    def test_the_statement_speaks_the_language_of_the_customer(self):
+        self.env["res.lang"]._activate_lang("fr_FR")
+        self.client_company.lang = "fr_FR"
+        view = self.env.ref("milestone_billing.report_customer_document")
+        view.update_field_translations(
+            "arch_db", {"fr_FR": {"Statement of Milestones": "Relevé des étapes de facturation"}}
+        )
+        self.create_story()
+        self.assertIn("Relevé des étapes de facturation", self.render(CUSTOMER, self.client_company))
+
+    def test_only_people_who_may_read_the_money_print_it(self):
+        order = self.create_story()
+        Report = self.env["ir.actions.report"]
+        for report, record in (
+            (CUSTOMER, self.client_company),
+            (CUSTOMER_SCHEDULE, order.milestone_schedule_id),
+        ):
+            with self.assertRaises(AccessError):
+                Report.with_user(self.project_user)._render_qweb_html(report, record.ids)
+            content = Report.with_user(self.billing_user)._render_qweb_html(report, record.ids)[0]
+            self.assertIn(b"Statement of Milestones", content)
+
+    def test_a_pdf_is_printed(self):
+        if not self.has_browser():
+            self.skipTest("No program that prints PDF files is installed.")
+        self.create_story()
+        pages = self.print_pdf(CUSTOMER, self.client_company).pages
+        self.assertEqual(len(pages), 1)
+        self.assertIn("Statement of Milestones", self.clean(pages[0].extract_text()))
