@@ -43,6 +43,7 @@ from . import res_company_evidence
 from . import milestone_billing_approval
 from . import milestone_billing_approval_seat
 from . import milestone_billing_approval_link
+from . import milestone_billing_approval_link_mail
 from . import milestone_billing_approval_snapshot
 from . import milestone_billing_approval_decision
 from . import milestone_billing_approval_code

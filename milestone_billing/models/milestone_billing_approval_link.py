@@ -107,11 +107,13 @@ class MilestoneBillingApprovalLink(models.Model):
             )
             return
         head = self._get_chain_head()
-        mail = self._create_mail(self._issue_secret(), head)
+        secret = self._issue_secret()
+        mail = self._create_mail(secret, head)
         self.write({"state": "sent", "message_id": mail.message_id})
         data = {
             "approver_ref": self.seat_id._get_actor_ref() or "",
             "link_id": self.uuid,
+            "mail_sha256": self._keep_mail(mail, secret),
             "message_id": mail.message_id or "",
             "purpose": self.purpose,
         }

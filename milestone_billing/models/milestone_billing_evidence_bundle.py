@@ -37,6 +37,7 @@ class MilestoneBillingEvidenceBundle(models.AbstractModel):
             **self._prepare_chain(entries, reader, own_ref),
             **self._prepare_snapshots(line_sudo),
             **self._prepare_log(entries),
+            **line_sudo._prepare_bundle_mails(reader, own_ref),
             **documents,
             **(more or {}),
         }

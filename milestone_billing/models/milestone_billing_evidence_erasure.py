@@ -191,6 +191,7 @@ class MilestoneBillingEvidenceErasure(models.AbstractModel):
             .sudo()
             ._erase_rows([item for part in found.values() for item in part["values"]])
         )
+        self.env["milestone.billing.approval.link"]._erase_mails(rows, snapshots.mapped("sha256"))
         by_snapshot = snapshots.grouped("chain_id")
         snapshots._erase()
         events = [

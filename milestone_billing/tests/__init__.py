@@ -3,6 +3,7 @@ from importlib.util import find_spec
 from . import test_api_doc
 from . import test_approval_access
 from . import test_approval_decision
+from . import test_approval_mail
 from . import test_approval_passkey
 from . import test_approval_portal
 from . import test_change

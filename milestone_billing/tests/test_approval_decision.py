@@ -6,7 +6,7 @@ from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import freeze_time, tagged
 
-from ..tools.verify import Replay
+from ..tools import verify
 from .common_approval import PNG, ApprovalCommon, ApprovalHttpCommon
 
 
@@ -301,7 +301,7 @@ class TestApprovalDecision(ApprovalHttpCommon):
 
     def replay(self, line):
         """Recompute the states from the events of a milestone, as the verifier does."""
-        replay = Replay(line._get_snapshots().get)
+        replay = verify.Replay(line._get_snapshots().get)
         for entry in line.evidence_ids.sorted("seq"):
             self.assertEqual(replay.feed(entry._get_body()), [])
         return replay

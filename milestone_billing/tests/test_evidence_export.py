@@ -207,6 +207,21 @@ class TestEvidenceExport(ExportCommon):
         self.assertEqual(company_chain.mapped("type"), ["anchor.recorded"])
         self.assertTrue(self.Evidence._verify_chain(log.log_id)["ok"])
 
+    def test_signatures_of_keys_are_never_passed_over(self):
+        self.approve()
+        items = self.check(self.export())
+        self.assertIn(("keys", verify.NOT_PROVIDED, "no wallet signature is enclosed"), items)
+        self.line._log_evidence("test.case", pii={"wallet_json": '{"signature":"0x00"}'})
+        content = base64.b64decode(self.line.export_evidence()["content"])
+        items = self.check(zipfile.ZipFile(io.BytesIO(content)))
+        found = [item for item in items if item.item == "keys" and "wallet.json" in item.message]
+        self.assertEqual([item.verdict for item in found], [verify.NOT_PROVIDED])
+        self.assertIn("does not check its signatures", found[0].message)
+        forged = zipfile.ZipFile(
+            io.BytesIO(content.replace(b'"assertions":[{"entry":', b'"assertions":[{"entrx":'))
+        )
+        self.assertIn("keys", {item.item for item in self.check(forged) if item.verdict == verify.FAIL})
+
     def test_empty_chain_exports(self):
         line = self.env["milestone.billing.line"].create(
             {"order_id": self.order.id, "name": "New", "percent": 0}

@@ -103,6 +103,7 @@ anchors/             traces of the log outside the seller's reach
 consent/, notice/    the texts the client agreed to and was informed by
 proof/               the files the client was shown; sha256sum gives the value named in the snapshot
 invoice/             the invoice that was issued
+mail/                the mails to the approvers as they were queued; the secret of a link in them is blanked: ***
 keys/                what a passkey or wallet signed, when one was used
 dispute/             files for a card dispute, in a dispute copy
 verify/verify.py     the verifier

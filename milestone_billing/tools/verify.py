@@ -838,7 +838,19 @@ class Item(NamedTuple):
     message: str
 
 
-_CHECKS = ("files", "snapshots", "chain", "pii", "log", "proof", "invoice", "certificate", "anchors")
+_CHECKS = (
+    "files",
+    "snapshots",
+    "chain",
+    "pii",
+    "log",
+    "proof",
+    "mails",
+    "keys",
+    "invoice",
+    "certificate",
+    "anchors",
+)
 # What malformed data can raise; EvidenceError is a ValueError.
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile)
 
@@ -865,6 +877,8 @@ class BundleVerifier:
         self.wanted_snapshots: set[str] = set()
         self.invoice_hashes: set[str] = set()
         self.certificates: dict[str, int] = {}
+        self.mails: set[str] = set()
+        self.keys: dict[str, list] = {"webauthn": [], "wallet": []}
         self.pii = PiiVerifier()
         self.replay = Replay(self.snapshots.get)
 
@@ -982,6 +996,11 @@ class BundleVerifier:
             self.invoice_hashes.add(data["content_sha256"])
         if body["type"] == "certificate.issued":
             self.certificates[data.get("pdf_sha256")] = body["seq"]
+        if "mail_sha256" in data:
+            self.mails.add(data["mail_sha256"])
+        for name, found in self.keys.items():
+            if f"{name}_json" in values:
+                found.append((body["seq"], values[f"{name}_json"][1]))
         if "webauthn_json" in values:
             self._add("passkey", *verify_passkey(values["webauthn_json"][1], auth, subject))
         if "wallet_json" in values:
@@ -1129,6 +1148,32 @@ class BundleVerifier:
             self._add(
                 "text", OK if good else FAIL, f"{name} {'matches' if good else 'does not match'} its name"
             )
+
+    # mails to the approvers, as they were queued
+    def _check_mails(self) -> None:
+        names = self._under("mail/")
+        for name in names:
+            good = self.sums.get(name) in self.mails
+            self._add("mail", OK if good else FAIL, f"{name}: the mail {'as' if good else 'not as'} recorded")
+        missing = len(self.mails - {self.sums.get(name) for name in names})
+        if missing:
+            self._add("mail", NOT_PROVIDED, f"{missing} mails are erased or not for this reader")
+
+    # (viii) what keys of the approver signed; passkeys are checked with their entries
+    def _check_keys(self) -> None:
+        for kind, wanted in self.keys.items():
+            name = f"keys/{kind}.json"
+            if name not in self.names:
+                self._add("keys", NOT_PROVIDED, f"no {kind} signature is enclosed")
+                continue
+            found = [(item["entry"], item["value"]) for item in self._json(name)["assertions"]]
+            if found != wanted or not found:
+                self._add("keys", FAIL, f"{name} does not hold what the entries commit to")
+            elif kind == "webauthn":
+                self._add("keys", OK, f"{name} holds what the entries commit to")
+            else:
+                message = "present, as the entries commit to; this program does not check its signatures"
+                self._add("keys", NOT_PROVIDED, f"{name}: {message}")
 
     def _check_invoice(self) -> None:
         known = self.invoice_hashes | {
