@@ -87,6 +87,7 @@ from . import milestone_billing_line_buttons
 from . import milestone_billing_line_paper
 from . import milestone_billing_statement_date
 from . import milestone_billing_statement_customer
+from . import account_move_release_paper
 from . import account_move_evidence
 from . import milestone_billing_change
 from . import milestone_billing_change_line

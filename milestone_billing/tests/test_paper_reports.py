@@ -234,3 +234,75 @@ class TestCustomerPaper(PaperReportsCommon):
         pages = self.print_pdf(CUSTOMER, self.client_company).pages
         self.assertEqual(len(pages), 1)
         self.assertIn("Statement of Milestones", self.clean(pages[0].extract_text()))
+
+
+@tagged("post_install", "-at_install")
+class TestReleasePaper(PaperReportsCommon):
+    """The sheet of a release: by invoice, and in total what the schedule holds."""
+
+    def create_story(self):
+        order = self.create_retained_order()
+        order.milestone_line_ids[:3].action_complete()
+        return order
+
+    def release(self, order, **values):
+        answer = order.milestone_schedule_id.release_retainage(**values)
+        return self.env["account.move"].browse(answer["invoice_id"])
+
+    def assertSheet(self, move, *expected):
+        sheet = move._get_retainage_sheet()
+        names = ("held", "before", "now", "left")
+        self.assertEqual([tuple(float(row[name]) for name in names) for row in sheet["rows"]], list(expected))
+        totals = tuple(float(sheet["totals"][name]) for name in names)
+        self.assertEqual(totals, tuple(sum(column) for column in zip(*expected, strict=True)))
+
+    def test_releases_follow_the_invoices(self):
+        order = self.create_story()
+        schedule = order.milestone_schedule_id
+        first = self.release(order, amount="300.00")
+        self.assertSheet(first, (250, 0, 250, 0), (250, 0, 50, 200), (250, 0, 0, 250))
+        second = self.release(order, amount="250.00")
+        self.assertSheet(second, (250, 250, 0, 0), (250, 50, 200, 0), (250, 0, 50, 200))
+        self.assertSheet(first, (250, 0, 250, 0), (250, 0, 50, 200), (250, 0, 0, 250))
+        left = float(second._get_retainage_sheet()["totals"]["left"])
+        self.assertEqual(left, schedule.amount_retained)
+        self.assertEqual(left, float(schedule.get_statement()["retainage"]))
+
+    def test_what_was_taken_back_is_held_no_longer(self):
+        order = self.create_story()
+        order.milestone_line_ids[1].invoice_ids._reverse_moves(cancel=True)
+        release = self.release(order, percent=50)
+        self.assertSheet(release, (250, 0, 250, 0), (250, 0, 0, 250))
+
+    def test_a_reversed_release_is_held_again(self):
+        order = self.create_story()
+        first = self.release(order, amount="300.00")
+        first._reverse_moves(cancel=True)
+        release = self.release(order, amount="100.00")
+        self.assertSheet(release, (250, 0, 100, 150), (250, 0, 0, 250), (250, 0, 0, 250))
+        self.assertEqual(release._get_retainage_sheet()["totals"]["left"], "650.00")
+        self.assertEqual(order.milestone_schedule_id.amount_retained, 650.0)
+
+    def test_the_invoice_of_a_release_shows_the_sheet(self):
+        order = self.create_story()
+        release = self.release(order, amount="300.00")
+        text = self.render("account.account_invoices", release)
+        self.assertIn("Retainage Release Invoice Date Milestone Held back Released before", text)
+        figures = " ".join(self.money(amount, order.currency_id) for amount in (250, 0, 50, 200))
+        self.assertRegex(
+            text,
+            rf"{re.escape(order.milestone_line_ids[1].invoice_ids.name)} [\d/]+ Stage 2 {re.escape(figures)}",
+        )
+        figures = " ".join(self.money(amount, order.currency_id) for amount in (750, 0, 300, 450))
+        self.assertIn(f"Total {figures}", text)
+        stage = self.render("account.account_invoices", order.milestone_line_ids[0].invoice_ids)
+        self.assertNotIn("Retainage Release", stage)
+
+    def test_a_pdf_is_printed(self):
+        if not self.has_browser():
+            self.skipTest("No program that prints PDF files is installed.")
+        release = self.release(self.create_story(), amount="300.00")
+        text = " ".join(
+            page.extract_text() for page in self.print_pdf("account.account_invoices", release).pages
+        )
+        self.assertIn("Retainage Release", self.clean(text))

@@ -1,0 +1,52 @@
+"""What the invoice of a release says about the retainage it asks for."""
+
+from odoo import models
+
+from ..tools.money import to_text, to_units
+from ..tools.retainage_sheet import Entry, release_sheet
+
+
+class AccountMove(models.Model):
+    _inherit = "account.move"
+
+    def _get_retainage_sheet(self):
+        """List the invoices whose retainage this release asks for, as of this document.
+
+        :return: `rows` with `number`, `date` and `label`, and `totals`, both with the decimal text of `held`,
+            `before`, `now` and `left`; empty for documents that release nothing.
+        :rtype: dict
+        """
+        self.ensure_one()
+        release = self.sudo()
+        if release.milestone_document != "release" or release.move_type != "out_invoice":
+            return {}
+        rounding = release.currency_id.rounding
+        entries = [
+            Entry(move, to_units(move.amount_retained, rounding), move.reversed_entry_id or None)
+            for move in release._get_moves_to_release()
+        ]
+        rows = {move: row for move, row in release_sheet(entries).items() if row.held}
+        totals = {
+            name: to_text(sum(getattr(row, name) for row in rows.values()), rounding)
+            for name in ("held", "before", "now", "left")
+        }
+        return {
+            "rows": [self._prepare_sheet_row(move, row, rounding) for move, row in rows.items()],
+            "totals": totals,
+        }
+
+    def _get_moves_to_release(self):
+        """Give the posted documents of the contract up to this one, in the order of the statement."""
+        place = (self.milestone_step, self.id)
+        moves = self.milestone_line_id.schedule_id._get_documents() | self
+        return moves.filtered(
+            lambda move: move == self or (move.state == "posted" and (move.milestone_step, move.id) < place)
+        ).sorted(lambda move: (move.milestone_step, move.id))
+
+    def _prepare_sheet_row(self, move, row, rounding):
+        return {
+            "number": move.name,
+            "date": move.invoice_date,
+            "label": move.milestone_line_id.name,
+            **{name: to_text(getattr(row, name), rounding) for name in ("held", "before", "now", "left")},
+        }
