@@ -1,3 +1,4 @@
+import uuid
 from unittest.mock import patch
 
 from odoo.exceptions import AccessError, UserError
@@ -325,6 +326,64 @@ class TestEvidenceLog(KeepingCommon):
         self.assertEqual(leaves.mapped("index"), list(range(len(leaves))))
         self.assertEqual(leaves.mapped("entry_hash")[-5:], entries.mapped("entry_hash"))
         self.assertEqual(log.size, len(leaves))
+
+
+@tagged("post_install", "-at_install")
+class TestEvidenceCopy(KeepingCommon):
+    """A restored copy of the database: Odoo gives it another identity, and evidence goes on."""
+
+    def setUp(self):
+        super().setUp()
+        self.approve()
+        self.old_log = self.put_in_log()
+        self.Checkpoint = self.env["milestone.billing.evidence.checkpoint"]
+        self.old_checkpoint = self.Checkpoint._make(self.old_log)
+        self.old_count = len(self.line.evidence_ids)
+        self.env["ir.config_parameter"].set_param("database.uuid", str(uuid.uuid4()))
+
+    def put_in_log(self):
+        """Give the log of the newest entry, with that entry in it."""
+        log_id = self.line.evidence_ids[-1].log_id
+        log = self.env["milestone.billing.evidence.log"].search([("log_id", "=", log_id)])
+        self.env["milestone.billing.evidence.leaf"]._sequence(log)
+        return log
+
+    def test_chain_goes_on_in_a_new_log(self):
+        head = self.line.evidence_ids[-1]
+        entry = self.log_some(count=1)
+        body = entry._get_body()
+        self.assertEqual((body["prev"], entry.seq), (head.entry_hash, head.seq + 1))
+        log = self.put_in_log()
+        self.assertNotEqual((log.log_id, log.origin), (self.old_log.log_id, self.old_log.origin))
+        self.assertEqual(log.company_ref, self.old_log.company_ref)
+        self.assertEqual(log.size, 1)
+        checkpoint = self.Checkpoint._make(log)
+        self.assertTrue(checkpoint.note.startswith(f"{log.origin}\n1\n"))
+        self.assertEqual(self.old_log.size, self.old_checkpoint.size, "the old log stays as it was")
+        result = self.line.verify_evidence()
+        self.assertEqual((result["ok"], result["state"]), (True, "approved"), result["problems"])
+
+    def test_bundle_and_nightly_check_of_the_copy_are_good(self):
+        self.log_some(count=2)
+        self.log_some(self.other_line, count=1)
+        items = self.check(self.export())
+        self.assertEqual(verify.exit_status(items), 0, items)
+        count = len(self.line.evidence_ids)
+        proved = count - self.old_count
+        self.assertIn(("log", verify.OK, f"{proved} of {count} entries proved in the company log"), items)
+        self.put_in_log()
+        Check = self.env["milestone.billing.evidence.check"].sudo()
+        Check.search([]).date_end = Datetime.now()
+        Check._cron_verify()
+        check = Check.search([], limit=1)
+        self.assertEqual((check.problem_count, check.note), (0, False))
+
+    @mute_logger(CHECK_LOGGER)
+    def test_edited_copy_is_found(self):
+        self.log_some(count=1)
+        entry = self.line.evidence_ids[0]
+        self.tamper("UPDATE milestone_billing_evidence SET type = 'x.y' WHERE id = %s", entry.id)
+        self.assertEqual(self.line.verify_evidence()["first_bad_seq"], entry.seq)
 
 
 @tagged("post_install", "-at_install")
