@@ -50,7 +50,8 @@ class MilestoneBillingEvidenceLeaf(models.Model):
             try:
                 while self._sequence(log, entry_ids) == CHUNK_SIZE:
                     cr.commit()  # pylint: disable=invalid-commit
-                if is_published:
+                # A copy of a database publishes nothing in the name of the one it comes from.
+                if is_published and log.database_uuid == log._get_database_uuid():
                     Checkpoint._make(log)
                 cr.commit()  # pylint: disable=invalid-commit
             except psycopg2.OperationalError:

@@ -378,6 +378,17 @@ class TestEvidenceCopy(KeepingCommon):
         check = Check.search([], limit=1)
         self.assertEqual((check.problem_count, check.note), (0, False))
 
+    def test_copy_publishes_nothing_in_the_name_of_the_original(self):
+        self.env["ir.config_parameter"].set_param("database.uuid", self.old_log.database_uuid)
+        self.log_some(count=1)
+        self.env["ir.config_parameter"].set_param("database.uuid", str(uuid.uuid4()))
+        entry = self.log_some(self.other_line, count=1)
+        with patch.object(self.env.cr, "commit", lambda: self.env.flush_all()):
+            self.env["milestone.billing.evidence.leaf"]._sequence_committed(is_published=True)
+        self.assertGreater(self.old_log.size, self.old_checkpoint.size, "what waited has its place")
+        published = self.Checkpoint.search([("id", ">", self.old_checkpoint.id)])
+        self.assertEqual(published.mapped("log_id"), [entry.log_id])
+
     @mute_logger(CHECK_LOGGER)
     def test_edited_copy_is_found(self):
         self.log_some(count=1)
