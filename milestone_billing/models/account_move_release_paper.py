@@ -35,6 +35,24 @@ class AccountMove(models.Model):
             "totals": totals,
         }
 
+    def _get_paper_payments(self):
+        """Give the payments that the printed invoice names.
+
+        Retainage that is given back is matched with what was held: that is what the document asks for, no payment
+        of it.
+
+        :return: rows as in `invoice_payments_widget`.
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        move = self.sudo()
+        rows = (move.invoice_payments_widget or {}).get("content", [])
+        returned = move.line_ids.filtered(
+            lambda item: item.milestone_retainage and item.display_type == "product"
+        )
+        matches = set((returned.matched_debit_ids | returned.matched_credit_ids).ids)
+        return [row for row in rows if row["partial_id"] not in matches]
+
     def _get_moves_to_release(self):
         """Give the posted documents of the contract up to this one, in the order of the statement."""
         place = (self.milestone_step, self.id)

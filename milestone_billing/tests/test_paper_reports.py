@@ -298,6 +298,15 @@ class TestReleasePaper(PaperReportsCommon):
         stage = self.render("account.account_invoices", order.milestone_line_ids[0].invoice_ids)
         self.assertNotIn("Retainage Release", stage)
 
+    def test_what_was_held_is_no_payment_of_the_release(self):
+        release = self.release(self.create_story(), amount="300.00")
+        self.assertNotIn("Paid on", self.render("account.account_invoices", release))
+        self.pay(release)
+        text = self.render("account.account_invoices", release)
+        paid = re.escape(self.money(300, release.currency_id))
+        self.assertRegex(text, rf"Paid on [\d/]+ {paid} Amount Due")
+        self.assertEqual(text.count("Paid on"), 1)
+
     def test_a_pdf_is_printed(self):
         if not self.has_browser():
             self.skipTest("No program that prints PDF files is installed.")
