@@ -383,7 +383,7 @@ class TestEvidenceCopy(KeepingCommon):
         self.log_some(count=1)
         self.env["ir.config_parameter"].set_param("database.uuid", str(uuid.uuid4()))
         entry = self.log_some(self.other_line, count=1)
-        with patch.object(self.env.cr, "commit", lambda: self.env.flush_all()):
+        with patch.object(self.env.cr, "commit", self.env.flush_all):
             self.env["milestone.billing.evidence.leaf"]._sequence_committed(is_published=True)
         self.assertGreater(self.old_log.size, self.old_checkpoint.size, "what waited has its place")
         published = self.Checkpoint.search([("id", ">", self.old_checkpoint.id)])
