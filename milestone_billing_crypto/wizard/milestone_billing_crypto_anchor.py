@@ -15,9 +15,9 @@ class MilestoneBillingCryptoAnchor(models.TransientModel):
     _name = "milestone.billing.crypto.anchor"
     _description = "Anchor a Checkpoint on Chain"
 
-    checkpoint_id = fields.Many2one(
-        "milestone.billing.evidence.checkpoint", required=True, readonly=True, ondelete="cascade"
-    )
+    # A plain number: nothing refers to the tables of evidence by a foreign key.
+    checkpoint_ref = fields.Integer(required=True, readonly=True)
+    checkpoint_id = fields.Many2one("milestone.billing.evidence.checkpoint", compute="_compute_checkpoint_id")
     chain_id = fields.Many2one(
         "milestone.billing.crypto.chain",
         string="Network",
@@ -34,6 +34,11 @@ class MilestoneBillingCryptoAnchor(models.TransientModel):
     def _default_chain_id(self):
         domain = [("node_ids", "!=", False)]
         return self.env["milestone.billing.crypto.chain"].search(domain, limit=1)
+
+    @api.depends("checkpoint_ref")
+    def _compute_checkpoint_id(self):
+        for wizard in self:
+            wizard.checkpoint_id = wizard.checkpoint_id.browse(wizard.checkpoint_ref).exists()
 
     @api.depends("checkpoint_id")
     def _compute_data(self):
@@ -122,5 +127,5 @@ class MilestoneBillingEvidenceCheckpoint(models.Model):
             "res_model": "milestone.billing.crypto.anchor",
             "view_mode": "form",
             "target": "new",
-            "context": {"default_checkpoint_id": self.id},
+            "context": {"default_checkpoint_ref": self.id},
         }
