@@ -9,14 +9,14 @@ RACE = (
 )
 
 
-def run(modules, tags, name):
-    """Install the modules on a fresh copy and run the tests of the tags; return (exit status, outcome, log)."""
+def run(tags, name):
+    """Install all modules on a fresh copy and run the tests of the tags; return (exit status, outcome, log)."""
     log = testbed.LOGS / f"{name}.log"
     screenshots = testbed.WORK / "screenshots"
     loggers = [f"--log-handler=odoo.addons.{module}.tests:INFO" for module in testbed.addons(with_tests=True)]
     with testbed.Database(name) as database:
         status = database.odoo(
-            f"-i{','.join(modules)}",
+            f"-i{','.join(testbed.addons(with_tests=True))}",
             f"--test-tags={tags}",
             "--stop-after-init",
             "--log-level=warn",
