@@ -81,6 +81,8 @@ class MilestoneBillingLine(models.Model):
         self.ensure_one()
         if self.is_on_hold:
             return self._get_hold_sentence()
+        if self.order_id.state == "cancel":
+            return self.env._("The order of “%s” is cancelled.", self.name)
         if self.order_id.state != "sale":
             return self.env._("“%s” waits for the order to be confirmed.", self.name)
         if self.proof_required and not self.proof_ids:

@@ -94,3 +94,28 @@ class TestState(MilestoneBillingCommon):
         with self.assertRaisesRegex(UserError, "10,000.00"):
             line.complete(amount="10000.01")
         self.assertEqual(line.state, "planned")
+
+    def test_cancelled_order_says_so_and_keeps_what_was_billed(self):
+        order = self.create_order()
+        first, second = order.milestone_line_ids[:2]
+        first.action_complete()
+        self.company.milestone_invoice_posting = "draft"
+        second.action_complete()
+        order.with_context(disable_cancel_warning=True).action_cancel()
+        self.assertEqual(order.state, "cancel")
+        self.assertEqual(first.invoice_status, "posted")
+        self.assertRecordValues(second, [{"state": "planned", "invoice_status": "none"}])
+        self.assertEqual(second.blocked_reason, "The order of “Stage 2” is cancelled.")
+        with self.assertRaisesRegex(UserError, "is cancelled"):
+            second.action_complete()
+
+    def test_archived_project_leaves_its_milestones_to_billing(self):
+        order = self.create_order()
+        project = self.env["project.project"].sudo().create({"name": "Relaunch"})
+        line = order.milestone_line_ids[0]
+        line.project_id = project
+        project.active = False
+        self.assertEqual(line.project_id, project)
+        line.with_user(self.billing_user).action_complete()
+        self.assertEqual(line.state, "approved")
+        self.assertConserved(order)
