@@ -73,6 +73,11 @@ class ApprovalCommon(MilestoneBillingCommon):
 class ApprovalHttpCommon(ApprovalCommon, HttpCase):
     """A client at the door, by HTTP."""
 
+    def url_open(self, url, *args, **kwargs):
+        """Wait as long as a busy machine needs: what is tested is the answer, not its speed."""
+        kwargs.setdefault("timeout", 90)
+        return super().url_open(url, *args, **kwargs)
+
     def setUp(self):
         super().setUp()
         self.authenticate(None, None)
