@@ -11,6 +11,7 @@ from . import milestone_billing_statement
 from . import milestone_billing_retainage
 from . import milestone_billing_recovery
 from . import milestone_billing_deposit
+from . import milestone_billing_deposit_refund
 from . import milestone_billing_tie_out
 from . import milestone_billing_line_state
 from . import milestone_billing_line_invoice

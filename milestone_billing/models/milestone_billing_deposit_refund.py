@@ -1,0 +1,97 @@
+"""A deposit that is not earned goes back to the client, with the tax that was billed with it."""
+
+from odoo import Command, models
+from odoo.exceptions import UserError
+
+
+class MilestoneBillingLine(models.Model):
+    _inherit = "milestone.billing.line"
+
+    def action_refund_deposit(self):
+        """Refund what is left of this deposit, and open the credit note.
+
+        :rtype: dict
+        """
+        result = self.refund_deposit()
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": "account.move",
+            "res_id": result["credit_note_id"],
+            "views": [(False, "form")],
+        }
+
+    def refund_deposit(self):
+        """Credit what is not earned of a deposit, each tax as it was billed.
+
+        An advance is credited as far as later invoices have not deducted it; a deposit that is a share of the price is
+        credited whole. The credit note settles what is unpaid of the deposit; a paid one leaves it open, to be paid back.
+
+        :return: ``{"credit_note_id", "amount"}``, `amount` with tax.
+        :rtype: dict
+        :raise AccessError: for anybody but billing users.
+        :raise UserError: if the deposit is not billed, or nothing is left of it.
+        """
+        self.ensure_one()
+        self._check_may_bill()
+        line = self.sudo()
+        line.schedule_id._lock()
+        invoice = line._get_live_invoice()
+        line._check_deposit_refundable(invoice)
+        credit = invoice._reverse_moves()
+        if invoice.milestone_is_advance:
+            line._limit_refund(credit)
+        credit._post()
+        invoice._settle_with(credit)
+        return {"credit_note_id": credit.id, "amount": credit.amount_total}
+
+    def _check_deposit_refundable(self, invoice):
+        if self.kind != "deposit" or invoice.state != "posted":
+            raise UserError(
+                self.env._(
+                    "“%s” has no issued deposit invoice. Delete a draft instead; there is nothing to refund.",
+                    self.name,
+                )
+            )
+        if invoice.milestone_is_advance and not self._get_refundable_columns():
+            raise UserError(
+                self.env._(
+                    "Later invoices have deducted all of deposit “%s”. Credit those first to refund it.",
+                    self.name,
+                )
+            )
+
+    def _get_refundable_columns(self):
+        """Give what is left of an advance by order line, only order lines with something left.
+
+        :rtype: dict
+        """
+        left = self.schedule_id._get_unrecovered(self).get(self, {})
+        return {order_line: units for order_line, units in left.items() if any(units.values())}
+
+    def _limit_refund(self, credit):
+        """Lower the lines of a draft credit note to what is left of this advance, each set of taxes for itself."""
+        columns, line = self._get_refundable_columns(), self._in_client_language()
+        commands = []
+        for item in credit.invoice_line_ids.filtered(lambda item: item.sale_line_ids.milestone_deposit_id):
+            down_payment = item.sale_line_ids[:1]
+            if not any(order_line.tax_ids == down_payment.tax_ids for order_line in columns):
+                commands.append(Command.unlink(item.id))
+                continue
+            values = line._prepare_down_payment_values(down_payment, columns, 1)
+            kept = {name: values[name] for name in ("price_unit", "quantity", "extra_tax_data")}
+            commands.append(Command.update(item.id, kept))
+        credit.write({"invoice_line_ids": commands})
+
+
+class AccountMove(models.Model):
+    _inherit = "account.move"
+
+    def _settle_with(self, credit):
+        """Match what is unpaid of this document with its credit note."""
+        items = (self | credit).line_ids.filtered(
+            lambda item: (
+                item.display_type == "payment_term" and not item.milestone_retainage and not item.reconciled
+            )
+        )
+        if len({item.balance > 0 for item in items}) > 1:
+            items.reconcile()
