@@ -9,6 +9,7 @@ from . import milestone_billing_allocation
 from . import milestone_billing_plan
 from . import milestone_billing_statement
 from . import milestone_billing_retainage
+from . import milestone_billing_retained_tax
 from . import milestone_billing_recovery
 from . import milestone_billing_deposit
 from . import milestone_billing_deposit_refund
@@ -62,6 +63,7 @@ from . import account_move_credit
 from . import account_move_check
 from . import account_move_label
 from . import account_move_retainage
+from . import account_move_retained_tax
 from . import account_move_approval
 from . import payment_transaction
 from . import ir_attachment

@@ -16,9 +16,9 @@ class AccountMove(models.Model):
         :raise UserError: naming the document and what to do.
         """
         for move in self.filtered(lambda move: move.is_sale_document(include_receipts=True)):
-            if move.milestone_document == "stage":
+            if move.milestone_document in ("stage", "release"):
                 move._check_equals_milestone()
-            elif move.milestone_document != "release" and not move._is_milestone_credit():
+            elif not move._is_milestone_credit():
                 move._check_bills_nothing_owned()
 
     def _is_milestone_credit(self):
@@ -84,6 +84,7 @@ class AccountMove(models.Model):
             units = to_units(-item.amount_currency, rounding)
             self._add(actual, self._get_milestone_item_key(item), units)
         self._add(expected, "retainage", self._get_given_back_units())
+        tax -= self._get_waiting_tax_units()
         expected["tax"], actual["tax"] = tax, -self.direction_sign * to_units(self.amount_tax, rounding)
         return [
             {
@@ -101,9 +102,11 @@ class AccountMove(models.Model):
             total[key] = total.get(key, 0) + units
 
     def _get_given_back_units(self):
-        """Give the retainage that this document gives back by an invoice line."""
-        against = max(self.amount_retained * self.direction_sign, 0.0)
-        return -self.direction_sign * to_units(against, self.currency_id.rounding)
+        """Give the retainage that this document gives back (or, negative, holds back) by an invoice line."""
+        retained = to_units(self.amount_retained, self.currency_id.rounding)
+        if self.milestone_retained_parts:
+            return -retained
+        return -self.direction_sign * max(retained * self.direction_sign, 0)
 
     def _get_milestone_item_key(self, item):
         if item.milestone_retainage:

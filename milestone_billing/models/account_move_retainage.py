@@ -12,14 +12,17 @@ class AccountMove(models.Model):
     def _get_term_retainage(self):
         """Give what the due lines hold back: retainage in the direction of the document.
 
-        Retainage against that direction (given back on an invoice) is an invoice line instead.
+        Retainage against that direction (given back on an invoice), and retainage whose tax waits for the release, is an
+        invoice line instead.
 
         :rtype: float
         """
         self.ensure_one()
+        if self.milestone_retained_parts:
+            return 0.0
         return max(self.amount_retained * -self.direction_sign, 0.0)
 
-    @api.depends("amount_retained")
+    @api.depends("amount_retained", "milestone_retained_parts")
     def _compute_needed_terms(self):
         """Override of `account` to split off what the client holds back as a due line of its own."""
         result = super()._compute_needed_terms()
@@ -138,10 +141,13 @@ class AccountMove(models.Model):
     def _adjust_credited_retainage(self):
         """Let credit notes take back the retainage of the part they credit, no more than is still held."""
         for credit in self.filtered(lambda move: move.reversed_entry_id.amount_retained):
-            origin = credit.reversed_entry_id
-            if origin.milestone_document != "stage" or not origin.amount_total:
+            origin, items = credit.reversed_entry_id, credit._get_retainage_items()
+            if items:
+                amount = sum(items.mapped("amount_currency"))
+            elif origin.milestone_document == "stage" and origin.amount_total:
+                amount = credit._get_credited_retainage(origin)
+            else:
                 continue
-            amount = credit._get_credited_retainage(origin)
             if credit.currency_id.compare_amounts(amount, credit.amount_retained):
                 credit.amount_retained = amount
 

@@ -222,7 +222,10 @@ class MilestoneBillingLine(models.Model):
         self.amount_total = (
             invoice.amount_total
             if invoice
-            else to_float(self._get_planned_release_units(), self.currency_id.rounding)
+            else to_float(
+                self._get_planned_release_units() + self._get_planned_release_tax_units(),
+                self.currency_id.rounding,
+            )
         )
 
     def _set_amounts(self, by_order_line):

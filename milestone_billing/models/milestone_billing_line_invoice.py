@@ -2,8 +2,6 @@
 
 from odoo import Command, api, models
 
-from ..tools.money import to_float
-
 
 class MilestoneBillingLine(models.Model):
     _inherit = "milestone.billing.line"
@@ -77,12 +75,16 @@ class MilestoneBillingLine(models.Model):
         if not self:
             return self.env["account.move"]
         retained, advances = self._get_retained_units(), self._get_open_advances()
+        pots = self.browse().union(*retained)._get_retained_pots()
         values_list, recovered = [], []
         analytics = self.allocation_ids.order_line_id._get_project_analytics()
         for line in self.with_context(milestone_project_analytics=analytics):
             taken = line._recover_from(advances)
             recovered.append(taken)
-            values_list.append(line._prepare_document_values(retained.get(line, 0), taken, advances))
+            values = line._prepare_document_values(taken, advances)
+            if line in retained:
+                line._hold_back(values, retained[line], pots)
+            values_list.append(values)
         Move = self.env["account.move"]
         # Claims that were given up in this transaction must be gone before the index sees the new ones.
         Move.flush_model(["milestone_claim"])
@@ -105,10 +107,9 @@ class MilestoneBillingLine(models.Model):
         }
         return {**kept, "tracking_disable": True, "mail_create_nolog": True, "mail_create_nosubscribe": True}
 
-    def _prepare_document_values(self, retained, taken, advances):
+    def _prepare_document_values(self, taken, advances):
         """Give the values of the next document of this milestone: invoice, advance, or release of retainage.
 
-        :param int retained: units that the client holds back; negative when it gives back.
         :param dict taken: what is recovered of earlier advances, see `_recover`.
         :param dict advances: what is left to recover by schedule, see `_get_open_advances`.
         :rtype: dict
@@ -117,14 +118,7 @@ class MilestoneBillingLine(models.Model):
             return self._prepare_release_values()
         if self._is_advance(advances):
             return self._prepare_advance_values(advances[self.schedule_id])
-        values = self._prepare_invoice_values(taken)
-        if retained:
-            values["amount_retained"] = to_float(retained, self.currency_id.rounding)
-            sign = -1 if values["move_type"] == "out_refund" else 1
-            if retained * sign < 0:
-                line_values = self._prepare_retainage_line_values(abs(values["amount_retained"]), 9000)
-                values["invoice_line_ids"].append(Command.create(line_values))
-        return values
+        return self._prepare_invoice_values(taken)
 
     def _in_client_language(self):
         """Give this milestone in the language and company in which its client gets documents."""

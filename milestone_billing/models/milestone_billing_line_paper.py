@@ -98,6 +98,8 @@ class SaleOrder(models.Model):
                     f"{schedule.retainage_percent:g}",
                 )
             )
+            if schedule.retainage_tax == "release":
+                terms.append(self.env._("The tax on what you hold back is billed when it is released."))
         if schedule.deposit_mode == "advance":
             terms.append(
                 self.env._("Deposits are deducted from the final invoice.")

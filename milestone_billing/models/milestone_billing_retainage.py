@@ -156,11 +156,12 @@ class MilestoneBillingSchedule(models.Model):
     def release_retainage(self, amount=None, percent=None):
         """Release what the client holds back, in part or whole, with a document of its own.
 
-        The document asks for the amount and clears the retainage account; it is no revenue.
+        The document asks for the amount and clears the retainage account; it is no revenue. Where the tax on what is
+        held back waits for the release, the document asks for that tax as well.
 
         :param amount: how much, number or decimal text in the currency of the order.
         :param percent: how much of what is held, 0 to 100; everything when neither is given.
-        :return: ``{"invoice_id", "amount"}``
+        :return: ``{"invoice_id", "amount"}``, `amount` as the document asks for it.
         :rtype: dict
         :raise AccessError: for anybody but billing users.
         :raise UserError: if nothing is held, more is asked than is held, or defects are open.
@@ -206,13 +207,16 @@ class MilestoneBillingSchedule(models.Model):
         :rtype: int
         """
         self.ensure_one()
-        rounding = self.currency_id.rounding
-        moves = self.line_ids.invoice_ids.filtered(
+        moves, rounding = self._get_held_documents(), self.currency_id.rounding
+        return sum(to_units(move.amount_retained, rounding) for move in moves)
+
+    def _get_held_documents(self):
+        """Give the documents that say what can be released: the posted ones, and drafts of releases."""
+        return self.line_ids.invoice_ids.filtered(
             lambda move: (
                 move.state == "posted" or (move.state == "draft" and move.milestone_document == "release")
             )
         )
-        return sum(to_units(move.amount_retained, rounding) for move in moves)
 
     def _get_release_units(self, amount=None, percent=None):
         """Read and check how much is to be released.
@@ -321,19 +325,21 @@ class MilestoneBillingLine(models.Model):
         :rtype: dict
         """
         self.ensure_one()
-        units = self._get_planned_release_units()
-        amount = to_float(units, self.currency_id.rounding)
-        return {
+        amount = to_float(self._get_planned_release_units(), self.currency_id.rounding)
+        values = {
             **self.order_id.with_company(self.company_id)._prepare_invoice(),
             "milestone_line_id": self.id,
             "milestone_document": "release",
             "milestone_step": self.schedule_id.lock_version,
             "amount_retained": -amount,
             "transaction_ids": [],
-            "invoice_line_ids": [
-                fields.Command.create(self._prepare_retainage_line_values(amount, sequence=1)),
-            ],
         }
+        if self.schedule_id.retainage_tax == "release":
+            self._add_taxed_retainage(values, self._prepare_release_parts(), 1)
+        else:
+            line_values = self._prepare_retainage_line_values(amount, sequence=1)
+            values["invoice_line_ids"] = [fields.Command.create(line_values)]
+        return values
 
     def _prepare_retainage_line_values(self, amount, sequence):
         """Give the invoice line that gives retainage back: on the retainage account, without tax.

@@ -169,11 +169,19 @@ class MilestoneBillingSchedule(models.Model):
                 )
             raise UserError(message)
 
-    def _freeze(self):
-        """Freeze the schedules of confirmed orders and write their allocations down."""
+    def _check_can_freeze(self):
+        """Refuse what cannot be agreed with the client.
+
+        :raise UserError: naming what is wrong and what to do.
+        """
         for schedule in self:
             schedule.line_ids._check_plan_inputs()
         self._check_fits_order()
+        self._check_retained_taxes()
+
+    def _freeze(self):
+        """Freeze the schedules of confirmed orders and write their allocations down."""
+        self._check_can_freeze()
         for schedule in self:
             schedule.write({"is_frozen": True, "amount_frozen": schedule.amount_contract})
         self._replan()

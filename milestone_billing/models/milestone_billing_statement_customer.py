@@ -51,7 +51,7 @@ class AccountMove(models.Model):
         )
         total = to_units(sign * self.amount_total, rounding)
         units = {
-            "billed": total - to_units(sign * sum(returned.mapped("price_total")), rounding),
+            "billed": total + to_units(sum(returned.mapped("amount_currency")), rounding),
             "retained": to_units(self.amount_retained, rounding),
             "balance": to_units(sum(due.mapped("amount_residual_currency")), rounding),
         }

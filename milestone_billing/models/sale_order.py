@@ -111,8 +111,7 @@ class SaleOrder(models.Model):
         if error or not self.milestone_line_ids:
             return error
         try:
-            self.milestone_line_ids._check_plan_inputs()
-            self.milestone_schedule_id._check_fits_order()
+            self.milestone_schedule_id._check_can_freeze()
         except UserError as refusal:
             return str(refusal)
         return False

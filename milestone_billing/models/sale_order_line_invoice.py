@@ -100,11 +100,23 @@ class SaleOrderLine(models.Model):
         return sum(float(by_tax[str(tax.id)]["tax"]) for tax in included if str(tax.id) in by_tax)
 
     def _prepare_milestone_tax_data(self, amounts, milestone, quantity, price_unit):
+        """Fix net, base and tax of the invoice line of this order line, see `_prepare_tax_data`.
+
+        :rtype: dict
+        """
+        return milestone._prepare_tax_data(amounts, quantity, price_unit, self.discount)
+
+
+class MilestoneBillingLine(models.Model):
+    _inherit = "milestone.billing.line"
+
+    def _prepare_tax_data(self, amounts, quantity, price_unit, discount=0.0):
         """Fix net, base and tax of an invoice line in the way the down payments of `sale` do.
 
         The tax engine takes the fixed amounts only when taxes are named, so an untaxed line names none by an
         empty entry.
 
+        :param dict amounts: `amount_untaxed` and `tax_amounts`.
         :rtype: dict
         """
         taxes = {
@@ -115,12 +127,12 @@ class SaleOrderLine(models.Model):
             for tax_id, tax in (amounts["tax_amounts"] or {}).items()
         }
         return {
-            "computation_key": f"milestone,{milestone.id}",
+            "computation_key": f"milestone,{self.id}",
             "manual_total_excluded_currency": amounts["amount_untaxed"],
             "manual_tax_amounts": taxes or {"0": {}},
             "currency_id": self.currency_id.id,
             "price_unit": price_unit,
-            "discount": self.discount,
+            "discount": discount,
             "quantity": quantity,
             "rate": self.order_id.currency_rate,
         }

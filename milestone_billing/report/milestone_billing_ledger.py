@@ -47,7 +47,14 @@ class MilestoneBillingLedger(models.Model):
         ],
         "sale.order.line": ["price_subtotal", "is_milestone_billed", "is_downpayment", "order_id"],
         "account.move": ["state", "milestone_line_id", "milestone_document", "invoice_date", "move_type"],
-        "account.move.line": ["balance", "amount_residual", "account_id", "date_maturity", "display_type"],
+        "account.move.line": [
+            "balance",
+            "amount_residual",
+            "account_id",
+            "date_maturity",
+            "display_type",
+            "milestone_retainage",
+        ],
         "account.partial.reconcile": ["amount", "max_date", "debit_move_id", "credit_move_id"],
         "res.company": ["milestone_retainage_account_id"],
     }
@@ -114,6 +121,7 @@ class MilestoneBillingLedger(models.Model):
               JOIN milestone_billing_line line ON line.id = move.milestone_line_id
               JOIN account_move_line item ON item.move_id = move.id AND item.display_type = 'product'
              WHERE move.state = 'posted' AND move.milestone_document IN ('stage', 'credit')
+               AND item.milestone_retainage IS NOT TRUE
             """
         )
 

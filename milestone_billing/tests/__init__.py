@@ -39,6 +39,8 @@ from . import test_webhook
 from . import test_workbook
 from . import test_worked_figures_deposit
 from . import test_worked_figures_retainage
+from . import test_worked_figures_retained_tax
+from . import test_retained_tax_credit
 
 # A database may be tested where the tools for random cases are not installed.
 if find_spec("hypothesis"):

@@ -46,7 +46,7 @@ class Position:
 def retain(terms, position, work):
     """Compute what one document holds back; negative when it gives back.
 
-    Never more than the cap leaves, and never gives back more than is held.
+    Never more than the cap leaves nor than the document bills, and never gives back more than is held.
 
     :param Terms terms: what was agreed.
     :param Position position: the contract before the document.
@@ -64,6 +64,7 @@ def retain(terms, position, work):
         part -= _stepped_release(terms, position, after)
     if terms.cap is not None and part > 0:
         part = min(part, max(terms.cap - position.withheld, 0))
+    part = min(part, work) if work >= 0 else max(part, work)
     return max(part, -position.held)
 
 
