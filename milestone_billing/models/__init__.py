@@ -17,6 +17,7 @@ from . import milestone_billing_tie_out
 from . import milestone_billing_line_state
 from . import milestone_billing_line_invoice
 from . import milestone_billing_line_blocking
+from . import milestone_billing_deposit_limit
 from . import milestone_billing_line_evidence
 from . import milestone_billing_line_events
 from . import milestone_billing_line_api

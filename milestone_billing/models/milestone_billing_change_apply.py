@@ -267,6 +267,8 @@ class MilestoneBillingChange(models.Model):
 
     def _check_schedule_fits(self):
         self.env.flush_all()
+        self.schedule_id._check_deposit_limit()
+        self.schedule_id._log_deposit_limit()
         difference = self.schedule_id.amount_difference
         if not self.currency_id.is_zero(difference):
             raise UserError(

@@ -25,6 +25,7 @@ class MilestoneBillingLine(models.Model):
         "order_id.client_order_ref",
         "order_id.milestone_line_ids.invoice_status",
         "schedule_id.gate",
+        "schedule_id.deposit_limit_note",
     )
     def _compute_blocked_reason(self):
         obstacles = self._get_completion_obstacles()

@@ -12,10 +12,17 @@ READY_QUERY = """(
         SELECT line.*, o.state AS order_state, o.client_order_ref, schedule.gate,
                LAG(line.invoice_status) OVER place AS previous_status,
                LAG(line.amount_total) OVER place AS previous_total,
-               COUNT(*) FILTER (WHERE line.state = 'planned') OVER place AS planned_count
+               COUNT(*) FILTER (WHERE line.state = 'planned') OVER place AS planned_count,
+               CASE WHEN line.kind = 'deposit' AND company.milestone_deposit_policy = 'refuse'
+                    THEN company.milestone_deposit_limit END AS deposit_limit,
+               SUM(line.amount_untaxed) FILTER (WHERE line.kind = 'deposit')
+                   OVER (PARTITION BY line.order_id) AS deposits,
+               currency.rounding
           FROM milestone_billing_line line
           JOIN sale_order o ON o.id = line.order_id
           JOIN milestone_billing_schedule schedule ON schedule.id = line.schedule_id
+          JOIN res_company company ON company.id = o.company_id
+          JOIN res_currency currency ON currency.id = o.currency_id
          WHERE line.state != 'cancelled'
         WINDOW place AS (PARTITION BY line.order_id ORDER BY line.sequence, line.id)
     ) queue
@@ -25,6 +32,14 @@ READY_QUERY = """(
        AND (queue.po_required IS NOT TRUE OR COALESCE(queue.client_order_ref, '') != '')
        AND (queue.proof_required IS NOT TRUE OR EXISTS (
             SELECT 1 FROM milestone_billing_line_proof_rel proof WHERE proof.line_id = queue.id))
+       AND (queue.deposit_limit IS NULL OR queue.rounding >= (
+            SELECT queue.deposits
+                   + COALESCE(SUM(item.untaxed_amount_invoiced) FILTER (
+                       WHERE item.is_downpayment AND item.milestone_deposit_id IS NULL), 0)
+                   - queue.rounding * ROUND(COALESCE(SUM(item.price_subtotal) FILTER (
+                       WHERE item.is_milestone_billed), 0) * queue.deposit_limit / 100 / queue.rounding)
+              FROM sale_order_line item
+             WHERE item.order_id = queue.order_id AND item.display_type IS NULL))
        AND (queue.gate != 'block' OR queue.previous_status IS NULL OR queue.previous_status = 'paid'
             OR COALESCE(queue.previous_total, 0) = 0)
        AND CASE queue.trigger
@@ -158,6 +173,10 @@ class MilestoneBillingLine(models.Model):
         """
         self.flush_model()
         self.env["sale.order"].flush_model(["state", "client_order_ref"])
+        self.env["sale.order.line"].flush_model(
+            ["price_subtotal", "untaxed_amount_invoiced", "is_milestone_billed", "is_downpayment"]
+        )
+        self.env["res.company"].flush_model(["milestone_deposit_policy", "milestone_deposit_limit"])
         self.env["milestone.billing.schedule"].flush_model(["gate"])
         self.env["project.milestone"].flush_model(["is_reached"])
         self.env["project.task.type"].flush_model(["is_milestone_billing"])

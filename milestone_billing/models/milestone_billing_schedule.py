@@ -178,6 +178,7 @@ class MilestoneBillingSchedule(models.Model):
             schedule.line_ids._check_plan_inputs()
         self._check_fits_order()
         self._check_retained_taxes()
+        self._check_deposit_limit()
 
     def _freeze(self):
         """Freeze the schedules of confirmed orders and write their allocations down."""
@@ -185,6 +186,7 @@ class MilestoneBillingSchedule(models.Model):
         for schedule in self:
             schedule.write({"is_frozen": True, "amount_frozen": schedule.amount_contract})
         self._replan()
+        self._log_deposit_limit()
 
     def _unfreeze(self):
         """Open the schedules of orders that went back to quotation; planned allocations are dropped."""

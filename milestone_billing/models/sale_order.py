@@ -101,6 +101,8 @@ class SaleOrder(models.Model):
             order.write(
                 {"milestone_line_ids": template.with_context(lang=lang)._prepare_line_commands(order)}
             )
+            schedule.sudo()._check_deposit_limit()
+            schedule.sudo()._log_deposit_limit()
         return True
 
     # === CONFIRMATION ===

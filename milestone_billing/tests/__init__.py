@@ -8,6 +8,7 @@ from . import test_approval_passkey
 from . import test_approval_portal
 from . import test_change
 from . import test_dashboard
+from . import test_deposit_limit
 from . import test_deposit_refund
 from . import test_enrolment
 from . import test_evidence
