@@ -97,6 +97,11 @@ from . import milestone_billing_change
 from . import milestone_billing_change_line
 from . import milestone_billing_change_apply
 from . import milestone_billing_change_link
+from . import milestone_billing_change_snapshot
+from . import milestone_billing_change_mail
+from . import milestone_billing_change_code
+from . import milestone_billing_change_contest
+from . import milestone_billing_change_page
 from . import milestone_billing_enrolment
 from . import sale_order_portal
 from . import milestone_billing_retainer

@@ -3,7 +3,7 @@ import uuid
 from datetime import timedelta
 
 from odoo import SUPERUSER_ID, api, fields, models
-from odoo.tools import consteq, hmac
+from odoo.tools import SQL, consteq, hmac
 
 from ..tools.approval_rules import mask_email, mask_phone
 
@@ -46,7 +46,7 @@ class MilestoneBillingApprovalCode(models.Model):
         seat = seat.sudo()
         target = self._get_target(seat, channel)
         Attempt = self.env["milestone.billing.attempt"]
-        if not target or not Attempt._take("code_sent", f"seat,{seat.id}", CODES_PER_HOUR_MAX, 60):
+        if not target or not Attempt._take("code_sent", f"{seat._name},{seat.id}", CODES_PER_HOUR_MAX, 60):
             return False
         self._get_open(seat).write({"expires_on": fields.Datetime.now()})
         digits = "".join(secrets.choice("0123456789") for _place in range(CODE_DIGITS))
@@ -123,9 +123,8 @@ class MilestoneBillingApprovalCode(models.Model):
         code = self._get_open(seat)[:1]
         if not code:
             return code
-        self.env.cr.execute(
-            "SELECT id FROM milestone_billing_approval_code WHERE id = %s FOR UPDATE", [code.id]
-        )
+        table = SQL.identifier(self._table)
+        self.env.cr.execute(SQL("SELECT id FROM %s WHERE id = %s FOR UPDATE", table, code.id))
         if not consteq(code.code_hmac, code._hash("".join((digits or "").split()))):
             code.wrong_count += 1
             return code.browse()

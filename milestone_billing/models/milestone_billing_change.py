@@ -13,6 +13,9 @@ PROTECTED = {
     "milestone_line_id",
     "decided_on",
     "expires_on",
+    "is_applied",
+    "contested_on",
+    "held_line_ids",
 }
 OPEN_STATES = ("draft", "proposed")
 
@@ -53,6 +56,7 @@ class MilestoneBillingChange(models.Model):
             ("proposed", "With the client"),
             ("approved", "Approved"),
             ("declined", "Declined"),
+            ("contested", "Contested"),
             ("cancelled", "Cancelled"),
         ],
         default="draft",
@@ -173,9 +177,16 @@ class MilestoneBillingChange(models.Model):
         return True
 
     def action_withdraw(self):
-        """Take change orders back to draft; the client's links stop working."""
+        """Take change orders back to draft; the client's links stop working.
+
+        A contested one goes back as well, unless the order was changed by it: then it takes another change order.
+        """
         self._check_may_change()
-        proposed = self.filtered(lambda change: change.state == "proposed")
+        proposed = self.filtered(
+            lambda change: (
+                change.state == "proposed" or (change.state == "contested" and not change.is_applied)
+            )
+        )
         proposed.sudo()._close("request.superseded", "draft", {"reason": "withdrawn"})
         return True
 
@@ -188,6 +199,15 @@ class MilestoneBillingChange(models.Model):
             else:
                 change._write_internal({"state": "cancelled"})
         return True
+
+    def action_view_client_page(self):
+        """Open the page as the client sees it.
+
+        :rtype: dict
+        """
+        self.ensure_one()
+        self.check_access("read")
+        return {"type": "ir.actions.act_url", "url": f"/my/changes/{self.uuid}", "target": "new"}
 
     def action_approve_on_behalf(self):
         """Record an approval that came by phone or on paper; the document is needed and the record says who."""

@@ -1,16 +1,11 @@
 """What a change order does when it is proposed, decided and applied."""
 
-import base64
 import hashlib
 import logging
-import secrets
 
 from odoo import Command, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import formatLang
-
-from ..tools.approval_rules import needed_approvals
-from ..tools.money import to_text, to_units
 
 _logger = logging.getLogger(__name__)
 
@@ -18,13 +13,20 @@ _logger = logging.getLogger(__name__)
 class MilestoneBillingChange(models.Model):
     _inherit = "milestone.billing.change"
 
+    evidence_ids = fields.One2many(
+        "milestone.billing.evidence",
+        compute="_compute_evidence_ids",
+        groups="milestone_billing.milestone_billing_group_project_user,"
+        "milestone_billing.milestone_billing_group_auditor",
+    )
+
     # === PROPOSING ===
 
     def _propose(self):
         """Freeze what is asked and queue a personal link for each approver."""
         for change in self:
             change._check_is_draft()
-            change._check_applicable()
+            milestones = change._check_applicable()
             change._write_internal(
                 {
                     "state": "proposed",
@@ -36,12 +38,14 @@ class MilestoneBillingChange(models.Model):
             )
             change.link_ids._revoke()
             self.env["milestone.billing.change.link"].create(change._prepare_link_values())
-            change._freeze()
+            change._freeze(milestones)
         self.env.ref("milestone_billing.ir_cron_send_change_links")._trigger()
 
     def _check_applicable(self):
         """Refuse a change that could not be applied, before the client sees it: try it, and undo it.
 
+        :return: the milestones that change with it; see `_try_out`.
+        :rtype: list[dict]
         :raise UserError: with what to do about it.
         """
         self.ensure_one()
@@ -51,10 +55,7 @@ class MilestoneBillingChange(models.Model):
             )
         if not self.line_ids:
             raise UserError(self.env._("Add at least one position that changes."))
-        with self.env.cr.savepoint() as savepoint:
-            self._apply()
-            savepoint.rollback()
-        self.env.invalidate_all(flush=False)
+        return self._try_out()
 
     def _prepare_link_values(self):
         """Give the values of one link for each approver: those of the schedule, else the customer."""
@@ -65,8 +66,9 @@ class MilestoneBillingChange(models.Model):
             for partner, role, limit in seats or [(self.order_id.partner_id, False, 0.0)]
         ]
 
-    def _freeze(self):
-        snapshot = self.with_context(lang=self.partner_id.lang or self.env.lang)._prepare_snapshot()
+    def _freeze(self, milestones):
+        change = self.with_context(lang=self.partner_id.lang or self.env.lang)
+        snapshot = change._prepare_snapshot(milestones)
         Snapshot = self.env["milestone.billing.evidence.snapshot"]
         (sha256,) = Snapshot._freeze([(self, snapshot)])
         self._write_internal({"snapshot_sha256": sha256})
@@ -83,69 +85,7 @@ class MilestoneBillingChange(models.Model):
     def _get_active_links(self):
         return self.link_ids.filtered(lambda link: not link.is_revoked)
 
-    def _get_amount_text(self, amount):
-        rounding = self.currency_id.rounding
-        return to_text(to_units(amount, rounding), rounding)
-
-    def _prepare_snapshot(self):
-        """Give everything the client decides about, in plain values.
-
-        :rtype: dict
-        """
-        text, links = self._get_amount_text, self._get_active_links()
-        return {
-            "v": 1,
-            "kind": "change_snapshot",
-            "nonce": secrets.token_hex(16),
-            "request_id": self.uuid,
-            "revision": self.revision,
-            "reference": self.reference,
-            "title": self.name,
-            "reason": self.reason or "",
-            "seller": {"name": self.company_id.name, "vat": self.company_id.vat or ""},
-            "client": {"name": self.partner_id.commercial_partner_id.name},
-            "order": {"name": self.order_id.name, "contract_amount": text(self.schedule_id.amount_contract)},
-            "lines": [line._prepare_snapshot_values(text) for line in self.line_ids],
-            "billing": self.billing,
-            "currency": self.currency_id.name,
-            "amount_untaxed": text(self.amount_untaxed),
-            "amount_tax": text(self.amount_tax),
-            "amount_total": text(self.amount_total),
-            "contract_after": text(self.schedule_id.amount_contract + self.amount_untaxed),
-            "approvers": [
-                {
-                    "actor_ref": link.partner_id.milestone_evidence_ref,
-                    "role": link.role or "",
-                    "limit": text(link.amount_limit) if link.amount_limit else None,
-                    "currency": self.currency_id.name,
-                }
-                for link in links
-            ],
-            "quorum": needed_approvals(self.schedule_id.quorum, len(links)),
-            "levels": {"required": links._get_required_level()},
-            "expires_at": self.expires_on.strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
-            "consent": {
-                "id": "change",
-                "version": 1,
-                "lang": self.env.lang or "en_US",
-                "text": self._get_consent(),
-            },
-        }
-
-    def _get_consent(self):
-        return self.env._(
-            "I may decide this for %(client)s. I approve change order %(reference)s: the order changes by "
-            "%(amount)s without tax.",
-            client=self.partner_id.commercial_partner_id.name,
-            reference=self.reference,
-            amount=formatLang(self.env, self.amount_untaxed, currency_obj=self.currency_id),
-        )
-
     # === DECIDING ===
-
-    def _get_snapshot(self):
-        self.ensure_one()
-        return self.env["milestone.billing.evidence.snapshot"]._get_content(self.snapshot_sha256 or "") or {}
 
     def _finish(self, data):
         """Close an approved change: order and schedule change together, or the approval does not count.
@@ -169,10 +109,14 @@ class MilestoneBillingChange(models.Model):
             )
             return False
         self._log("request.approved", data=data)
-        self._write_internal({"state": "approved", "decided_on": fields.Datetime.now()})
+        self._write_internal({"state": "approved", "decided_on": fields.Datetime.now(), "is_applied": True})
         self.link_ids._revoke(keep_readable=True)
         self.message_post(body=self.env._("Approved by the client. Order and schedule are changed."))
         return True
+
+    def _lock(self):
+        """Take the row of this change order, so that decisions about it come one after the other."""
+        self.env.cr.execute("SELECT id FROM milestone_billing_change WHERE id = %s FOR UPDATE", [self.id])
 
     def _decline(self, reason):
         self._write_internal({"state": "declined", "decided_on": fields.Datetime.now()})
@@ -193,16 +137,6 @@ class MilestoneBillingChange(models.Model):
             change._log(event, data=data)
             change._write_internal({"state": state})
             change.link_ids._revoke()
-
-    def _approve_on_behalf(self):
-        if self.state != "proposed":
-            raise UserError(self.env._("Propose the change order first."))
-        if not self.document:
-            raise UserError(self.env._("Attach the signed document or the note of the call first."))
-        digest = hashlib.sha256(base64.b64decode(self.document)).hexdigest()
-        self._log("approval.on_behalf", data={"method": "document", "document_sha256": digest})
-        if not self._finish({"on_behalf": True}):
-            raise UserError(self.env._("The order has changed meanwhile. Propose the change order again."))
 
     # === APPLYING ===
 
@@ -299,6 +233,22 @@ class MilestoneBillingChange(models.Model):
         }
         return self.env["milestone.billing.evidence"].sudo()._append([event])
 
+    def _compute_evidence_ids(self):
+        """Not stored and without dependencies: entries come from SQL."""
+        entries = self.env["milestone.billing.evidence"].search(
+            [("chain_id", "in", self.mapped("evidence_uuid"))]
+        )
+        by_chain = entries.grouped("chain_id")
+        for change in self:
+            change.evidence_ids = by_chain.get(change.evidence_uuid, False)
+
+    def action_verify_evidence(self):
+        """Check the evidence of this change order and tell the result in a few words.
+
+        :rtype: dict
+        """
+        return self.env["milestone.billing.line"]._get_verdict_action(self.verify_evidence())
+
     def verify_evidence(self):
         """Check the evidence of this change order, as of a milestone.
 
@@ -307,21 +257,6 @@ class MilestoneBillingChange(models.Model):
         self.ensure_one()
         self.check_access("read")
         return self.env["milestone.billing.evidence"].sudo()._verify_chain(self.evidence_uuid)
-
-
-class MilestoneBillingChangeLine(models.Model):
-    _inherit = "milestone.billing.change.line"
-
-    def _prepare_snapshot_values(self, text):
-        return {
-            "description": self.name,
-            "is_new": not self.order_line_id,
-            "quantity_before": f"{self.quantity_before:g}",
-            "quantity": f"{self.quantity:g}",
-            "amount_before": text(self.amount_before),
-            "amount_after": text(self.amount_after),
-            "amount_untaxed": text(self.amount_untaxed),
-        }
 
 
 def _digest(value):

@@ -1,10 +1,8 @@
 import hashlib
-import secrets
 import uuid
 from decimal import Decimal
 
-from odoo import SUPERUSER_ID, api, fields, models
-from odoo.tools import consteq
+from odoo import fields, models
 
 from ..tools.approval_rules import meets_level, required_level, within_limit
 
@@ -30,6 +28,8 @@ class MilestoneBillingChangeLink(models.Model):
         default="queued",
         index=True,
     )
+    receipt_sha256 = fields.Char(groups="base.group_system")
+    receipt_state = fields.Selection([("queued", "Queued"), ("sent", "Sent")], index=True)
     is_revoked = fields.Boolean()
     is_closed = fields.Boolean(help="The change order is decided; the link may still be read.")
     decision = fields.Selection([("approve", "Approved"), ("decline", "Declined")])
@@ -39,67 +39,8 @@ class MilestoneBillingChangeLink(models.Model):
 
     _uuid_unique = models.UniqueIndex("(uuid)", "Two links cannot share an identifier.")
 
-    # === LINKS ===
-
     def _revoke(self, keep_readable=False):
         self.write({"is_closed": True} if keep_readable else {"is_revoked": True})
-
-    @api.model
-    def _cron_send_links(self, chunk=50):
-        """Make the secrets and mails of queued links, a chunk per commit."""
-        Cron = self.env["ir.cron"]
-        queued = self.search([("state", "=", "queued")], order="id")
-        Cron._commit_progress(remaining=len(queued))
-        for start in range(0, len(queued), chunk):
-            links = queued[start : start + chunk].try_lock_for_update()
-            for link in links.filtered(lambda item: item.state == "queued"):
-                link._send_one()
-            if not Cron._commit_progress(len(links)):
-                return
-
-    def _send_one(self):
-        if self.is_revoked:
-            self.state = "sent"
-            return
-        change, partner = self.change_id, self.partner_id
-        if not partner.email:
-            self.state = "no_address"
-            change.message_post(
-                body=self.env._("%s has no e-mail address, so the change order was not sent.", partner.name)
-            )
-            return
-        secret = secrets.token_urlsafe(32)
-        self.write({"state": "sent", "secret_sha256": hashlib.sha256(secret.encode()).hexdigest()})
-        self._create_mail(f"{change.get_base_url()}/mc/{self.uuid}?k={secret}")
-        change._log(
-            "request.sent", subject={"link_id": self.uuid}, pii={"to": partner.email}, actor_kind="system"
-        )
-
-    def _create_mail(self, url):
-        """Queue the mail; it is tied to no document, so that nobody reads the secret in a chatter."""
-        link = self.with_user(SUPERUSER_ID).with_context(lang=self.partner_id.lang, milestone_change_url=url)
-        template = self.env.ref("milestone_billing.mail_template_change_request").sudo().with_env(link.env)
-        values = template._generate_template(link.ids, ("subject", "body_html", "email_from"))[self.id]
-        self.env["mail.mail"].sudo().create(
-            {
-                "subject": values["subject"],
-                "body_html": values["body_html"],
-                "email_from": values["email_from"],
-                "email_to": self.partner_id.email_formatted,
-                "auto_delete": True,
-                "state": "outgoing",
-            }
-        )
-        self.env.ref("mail.ir_cron_mail_scheduler_action").sudo()._trigger()
-
-    def _has_secret(self, secret):
-        """Tell, in constant time, whether this is the secret of the link.
-
-        :rtype: bool
-        """
-        self.ensure_one()
-        kept, given = self.sudo().secret_sha256, hashlib.sha256((secret or "").encode()).hexdigest()
-        return bool(kept) and not self.is_revoked and consteq(kept, given)
 
     # === DECISION ===
 
@@ -123,16 +64,12 @@ class MilestoneBillingChangeLink(models.Model):
         """
         self.ensure_one()
         change = self.change_id
-        self.env.cr.execute("SELECT id FROM milestone_billing_change WHERE id = %s FOR UPDATE", [change.id])
+        change._lock()
         if self.decision == kind:
             return "recorded"
+        level, visit = self._raise_level(kind, form, level, visit)
         refusal = self._get_refusal(kind, form, level)
-        actor = {
-            **visit,
-            "actor_ref": self.partner_id.milestone_evidence_ref,
-            "subject": {"link_id": self.uuid},
-        }
-        actor["auth"] = {**visit["auth"], "level": level}
+        actor = self._prepare_actor(visit, level)
         if refusal:
             change._log("approval.refused", data={"reason_code": refusal, "decision": kind}, **actor)
             return refusal
@@ -142,8 +79,36 @@ class MilestoneBillingChangeLink(models.Model):
             change._log("approval.declined", data={"reason_code": "other"}, **actor)
             change._decline(form["reason"])
             change.link_ids._revoke(keep_readable=True)
+            self._queue_receipt()
             return "recorded"
         return self._record_approval(form, actor)
+
+    def _prepare_actor(self, visit, level):
+        return {
+            **visit,
+            "actor_ref": self.partner_id.milestone_evidence_ref,
+            "subject": {"link_id": self.uuid},
+            "auth": {**visit["auth"], "level": level},
+        }
+
+    def _raise_level(self, kind, form, level, visit):
+        """Redeem a code that came with the form, when that is all that is missing.
+
+        :return: the level, and the visit with what it was raised by.
+        :rtype: tuple[str, dict]
+        """
+        if kind != "approve" or not form.get("otp") or self._get_refusal(kind, form, level) != "otp_required":
+            return level, visit
+        code = self.env["milestone.billing.change.code"]._redeem(self, form["otp"])
+        self.change_id._log(
+            "auth.otp_verified" if code else "auth.otp_failed",
+            data={"attempt": 1},
+            **self._prepare_actor(visit, level),
+        )
+        if not code:
+            return level, visit
+        methods = [*visit["auth"].get("method", ()), f"otp_{code.channel}"]
+        return "L2", {**visit, "auth": {**visit["auth"], "method": methods}}
 
     def _get_refusal(self, kind, form, level):
         """Find why this attempt cannot count, or None.
@@ -173,7 +138,10 @@ class MilestoneBillingChangeLink(models.Model):
         amount = Decimal(str(abs(self.change_id.amount_total)))
         if not within_limit(amount, Decimal(str(self.amount_limit))):
             return "over_limit"
-        return None if meets_level(level, self._get_required_level()) else "level_too_low"
+        required = self._get_required_level()
+        if meets_level(level, required):
+            return None
+        return "otp_required" if required == "L2" else "level_too_low"
 
     def _record_approval(self, form, actor):
         change = self.change_id
@@ -188,6 +156,7 @@ class MilestoneBillingChangeLink(models.Model):
             "approver_role": self.role or "",
         }
         self.event_id = change._log("approval.granted", data=data, **actor)._get_body()["event_id"]
+        self._queue_receipt()
         granted = change._get_active_links().filtered(lambda link: link.decision == "approve")
         if len(granted) < snapshot["quorum"]:
             change.message_post(

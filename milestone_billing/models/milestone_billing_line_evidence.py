@@ -1,6 +1,6 @@
 """Evidence of what happens to a milestone: writing, reading and checking its chain."""
 
-from odoo import fields, models
+from odoo import api, fields, models
 
 # Steps of the state machine that no other part of this addon records; the rest have entries of their own.
 TRANSITION_EVENTS = {
@@ -79,7 +79,15 @@ class MilestoneBillingLine(models.Model):
 
     def action_verify_evidence(self):
         """Check the evidence and tell the result in a few words."""
-        result = self.verify_evidence()
+        return self._get_verdict_action(self.verify_evidence())
+
+    @api.model
+    def _get_verdict_action(self, result):
+        """Give the notification that tells what a check of evidence found.
+
+        :param dict result: of `verify_evidence`.
+        :rtype: dict
+        """
         if result["ok"]:
             message = self.env._("%s entries verified, nothing was changed.", result["entries"])
         else:

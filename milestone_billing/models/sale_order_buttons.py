@@ -2,15 +2,44 @@
 
 from fractions import Fraction
 
-from odoo import models
+from odoo import fields, models
 from odoo.exceptions import UserError
 
 from ..tools.even_out import EvenOutError, even_out
 from ..tools.money import fraction, to_units
 
+CHANGE_READERS = "sales_team.group_sale_salesman,milestone_billing.milestone_billing_group_auditor"
+
 
 class SaleOrder(models.Model):
     _inherit = "sale.order"
+
+    milestone_change_count = fields.Integer(
+        string="Change Order Count", compute="_compute_milestone_change_count", groups=CHANGE_READERS
+    )
+
+    def _compute_milestone_change_count(self):
+        groups = self.env["milestone.billing.change"]._read_group(
+            [("order_id", "in", self.ids), ("state", "!=", "cancelled")], ["order_id"], ["__count"]
+        )
+        counts = {order.id: count for order, count in groups}
+        for order in self:
+            order.milestone_change_count = counts.get(order._origin.id, 0)
+
+    def action_view_milestone_changes(self):
+        """Open the change orders of this order; without any, a new one.
+
+        :rtype: dict
+        """
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "milestone_billing.milestone_billing_change_action"
+        )
+        action["domain"] = [("order_id", "=", self.id)]
+        action["context"] = {"default_order_id": self.id}
+        if not self.milestone_change_count:
+            action["views"] = [(False, "form")]
+        return action
 
     def action_even_out_milestones(self):
         """Give the percentage that is missing or too much evenly to the open percent milestones.

@@ -4,3 +4,4 @@ from . import milestone_billing_dashboard
 from . import milestone_billing_workbook
 from . import milestone_billing_application
 from . import milestone_billing_customer
+from . import milestone_billing_change

@@ -7,6 +7,7 @@ from . import test_approval_mail
 from . import test_approval_passkey
 from . import test_approval_portal
 from . import test_change
+from . import test_change_client
 from . import test_dashboard
 from . import test_deposit_limit
 from . import test_deposit_refund

@@ -135,7 +135,7 @@ class TestChange(ChangeCommon):
         self.schedule.approver_ids.amount_limit = 0.0
         self.company.milestone_level2_above = 1000.0
         change = self.propose()
-        self.assertEqual(self.decide(change), "level_too_low")
+        self.assertEqual(self.decide(change), "otp_required")
         self.assertEqual(self.decide(change, level="L2"), "recorded")
 
     def test_quorum_of_two_needs_both(self):
@@ -195,9 +195,8 @@ class TestChange(ChangeCommon):
         self.assertNotIn("secret_sha256", change.link_ids.with_user(self.billing_user).fields_get())
 
 
-@tagged("post_install", "-at_install")
-class TestChangePage(ChangeCommon, HttpCase):
-    """The client decides on a page of its own, by a personal link or a login."""
+class ChangeHttpCommon(ChangeCommon, HttpCase):
+    """A client at the door of a change order, by HTTP."""
 
     def get_link(self, change):
         before = self.env["mail.mail"].sudo().search([])
@@ -216,6 +215,11 @@ class TestChangePage(ChangeCommon, HttpCase):
         data = {"csrf_token": self.get_token(response), "k": url.split("?k=")[1]}
         return self.url_open(url.split("?")[0] + "/open", data=data)
 
+
+@tagged("post_install", "-at_install")
+class TestChangePage(ChangeHttpCommon):
+    """The client decides on a page of its own, by a personal link or a login."""
+
     def test_client_approves_by_the_personal_link(self):
         change = self.propose(reason="The shop speaks French too")
         page = self.enter(change)
@@ -227,7 +231,7 @@ class TestChangePage(ChangeCommon, HttpCase):
         self.assertEqual(refused.status_code, 422)
         form |= {"accept": "1", "typed_name": "Zoe Client"}
         done = self.url_open(f"/my/changes/{change.uuid}/approve", data=form)
-        self.assertIn("The order is changed", done.text)
+        self.assertIn("Order and milestones are changed", done.text)
         self.env.invalidate_all()
         self.assertEqual(change.state, "approved")
         self.assertEqual(self.order.amount_untaxed, 11200.0)

@@ -1,0 +1,130 @@
+"""The mails to approvers of a change order: the personal link, and the receipt of a decision."""
+
+import hashlib
+import secrets
+
+from odoo import SUPERUSER_ID, api, models
+from odoo.tools import consteq
+
+
+def _digest(secret):
+    return hashlib.sha256((secret or "").encode()).hexdigest()
+
+
+class MilestoneBillingChangeLink(models.Model):
+    _inherit = "milestone.billing.change.link"
+
+    @api.model
+    def _cron_send_links(self, chunk=50):
+        """Make the secrets and mails of what is queued, a chunk per commit."""
+        Cron = self.env["ir.cron"]
+        queued = self.search(["|", ("state", "=", "queued"), ("receipt_state", "=", "queued")], order="id")
+        Cron._commit_progress(remaining=len(queued))
+        for start in range(0, len(queued), chunk):
+            links = queued[start : start + chunk].try_lock_for_update()
+            for link in links:
+                if link.state == "queued":
+                    link._send_one()
+                if link.receipt_state == "queued":
+                    link._send_receipt()
+            if not Cron._commit_progress(len(links)):
+                return
+
+    def _send_one(self):
+        if self.is_revoked:
+            self.state = "sent"
+            return
+        change, partner = self.change_id, self.partner_id
+        if not partner.email:
+            self.state = "no_address"
+            change.message_post(
+                body=self.env._("%s has no e-mail address, so the change order was not sent.", partner.name)
+            )
+            return
+        secret = secrets.token_urlsafe(32)
+        self.write({"state": "sent", "secret_sha256": _digest(secret)})
+        self._create_mail("milestone_billing.mail_template_change_request", secret)
+        change._log(
+            "request.sent", subject={"link_id": self.uuid}, pii={"to": partner.email}, actor_kind="system"
+        )
+
+    def _queue_receipt(self):
+        """Ask for the mail that confirms the decision, and tells what to do if it was somebody else's."""
+        self.receipt_state = "queued"
+        self.env.ref("milestone_billing.ir_cron_send_change_links").sudo()._trigger()
+
+    def _send_receipt(self):
+        self.receipt_state = "sent"
+        if not self.partner_id.email:
+            return
+        change, secret = self.change_id, secrets.token_urlsafe(32)
+        self.receipt_sha256 = _digest(secret)
+        head = change._get_chain_head()
+        self._create_mail("milestone_billing.mail_template_change_receipt", secret, head)
+        change._log(
+            "receipt.sent",
+            data={"chain_head": head},
+            subject={"link_id": self.uuid},
+            pii={"to": self.partner_id.email},
+            actor_kind="system",
+        )
+
+    def _create_mail(self, template, secret, head=""):
+        """Queue a mail of this link.
+
+        :param str template: XML id.
+        :param str secret: of the link in it.
+        :param str head: of the evidence chain, for a receipt.
+        """
+        base = f"{self.change_id.get_base_url()}/mc/{self.uuid}"
+        record = self.with_user(SUPERUSER_ID).with_context(
+            lang=self.partner_id.lang,
+            milestone_change_url=f"{base}?k={secret}",
+            milestone_not_me_url=f"{base}/not-me?k={secret}",
+            milestone_chain_head=head,
+        )
+        self._queue_mail(self.env.ref(template).sudo().with_env(record.env), record)
+
+    def _queue_mail(self, template, record):
+        """Queue a mail to the approver; it is tied to no document, so that nobody reads a secret in a chatter.
+
+        :param template: in the environment that it is rendered in.
+        :param record: what it is rendered for.
+        """
+        values = template._generate_template(record.ids, ("subject", "body_html", "email_from", "reply_to"))
+        values = values[record.id]
+        company = self.company_id
+        self.env["mail.mail"].sudo().create(
+            {
+                "subject": values["subject"],
+                "body_html": values["body_html"],
+                "email_from": values.get("email_from") or company.email_formatted,
+                "reply_to": values.get("reply_to") or company.email_formatted,
+                "email_to": self.partner_id.email_formatted,
+                "auto_delete": True,
+                "state": "outgoing",
+            }
+        )
+        self.env.ref("mail.ir_cron_mail_scheduler_action").sudo()._trigger()
+
+    def _has_secret(self, secret):
+        """Tell, in constant time, whether this is the secret of the link, or that of its receipt.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        link, given = self.sudo(), _digest(secret)
+        known = [kept for kept in (link.secret_sha256, link.receipt_sha256) if kept]
+        return not self.is_revoked and any(consteq(kept, given) for kept in known)
+
+
+class MilestoneBillingChange(models.Model):
+    _inherit = "milestone.billing.change"
+
+    def _get_chain_head(self):
+        """Give the hash of the last entry on the chain of this change order.
+
+        :rtype: str
+        """
+        Head = self.env["milestone.billing.evidence.head"].sudo()
+        return Head.search([("chain_id", "=", self.evidence_uuid)], limit=1).hash or ""
