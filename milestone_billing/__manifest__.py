@@ -36,6 +36,7 @@
         "report/milestone_billing_application_templates.xml",
         "report/milestone_billing_customer_templates.xml",
         "report/milestone_billing_change_templates.xml",
+        "report/milestone_billing_retainer_templates.xml",
         "data/milestone_billing_webhook_data.xml",
         "data/milestone_billing_reminder_data.xml",
         "data/milestone_billing_change_data.xml",

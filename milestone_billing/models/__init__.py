@@ -105,3 +105,5 @@ from . import milestone_billing_change_page
 from . import milestone_billing_enrolment
 from . import sale_order_portal
 from . import milestone_billing_retainer
+from . import milestone_billing_retainer_statement
+from . import milestone_billing_retainer_timesheet

@@ -45,9 +45,15 @@ class MilestoneBillingRetainer(models.Model):
         default=fields.Date.context_today,
         help="First day of what is billed next.",
     )
-    days_ahead = fields.Integer(string="Billed Ahead (days)", default=0)
+    days_ahead = fields.Integer(
+        string="Billed Ahead (days)",
+        default=0,
+        help="How many days before a period begins its invoice is made. 0 bills it on its first day.",
+    )
     rollover = fields.Selection(
         [("none", "Unused hours expire"), ("once", "They last one more period"), ("always", "They are kept")],
+        string="Unused Hours",
+        help="What becomes of the hours that are left at the end of a period.",
         default="once",
         required=True,
         tracking=True,
@@ -57,6 +63,8 @@ class MilestoneBillingRetainer(models.Model):
         string="Hours Beyond",
         default="warn",
         required=True,
+        help="What happens when more hours are delivered than were paid: they are billed when the period is over, or "
+        "the responsible person gets an activity.",
     )
     overage_rate = fields.Monetary(string="Price of an Hour Beyond", help="Untaxed.")
     state = fields.Selection(
@@ -72,7 +80,9 @@ class MilestoneBillingRetainer(models.Model):
     usage_ids = fields.One2many(
         "milestone.billing.retainer.usage", "retainer_id", string="Delivered", copy=False
     )
-    hours_left = fields.Float(compute="_compute_hours_left")
+    hours_left = fields.Float(
+        compute="_compute_hours_left", help="Of the periods or blocks that are open now."
+    )
     problem = fields.Char(readonly=True, copy=False, help="Why the last run could not bill this retainer.")
 
     _hours_positive = models.Constraint("CHECK (hours_included > 0)", "A retainer has more than zero hours.")
@@ -179,8 +189,8 @@ class MilestoneBillingRetainer(models.Model):
             lambda item: item.state == "open" and item.date_to and item.date_to < today
         ):
             period._settle()
+        self.period_ids.filtered(lambda item: item.state == "open")._warn_if_used_up()
         if self.period == "block":
-            self.period_ids.filtered(lambda item: item.state == "open")._warn_if_used_up()
             return
         for _turn in range(PERIODS_MAX):
             if self.date_next - timedelta(days=self.days_ahead) > today:
@@ -253,7 +263,7 @@ class MilestoneBillingRetainerPeriod(models.Model):
             ),
             Decimal(0),
         )
-        total += self._get_timesheet_hours()
+        total += retainer._get_timesheet_hours(self.date_from, self.date_to)
         if self.date_to:
             return total
         earlier = retainer.period_ids.filtered(
@@ -261,16 +271,6 @@ class MilestoneBillingRetainerPeriod(models.Model):
         )
         before = sum(Decimal(str(item.hours_included)) for item in earlier if not item.date_to)
         return min(max(total - before, Decimal(0)), Decimal(str(self.hours_included)))
-
-    def _get_timesheet_hours(self):
-        Entry = self.env["account.analytic.line"].sudo()
-        project = self.retainer_id.project_id
-        if "project_id" not in Entry._fields or not project:
-            return Decimal(0)
-        domain = [("project_id", "=", project.id), ("date", ">=", self.date_from)]
-        if self.date_to:
-            domain.append(("date", "<=", self.date_to))
-        return Decimal(str(round(Entry._read_group(domain, [], ["unit_amount:sum"])[0][0] or 0.0, 4)))
 
     def _settle(self):
         """Close a period: hours beyond are billed or shown, the rest is carried on or lost."""
@@ -323,11 +323,24 @@ class MilestoneBillingRetainerPeriod(models.Model):
         )
 
     def _refund_unused(self):
-        """Close a period early and credit the paid hours that were not used."""
+        """Close a period early and credit the paid hours that were not used.
+
+        :raise UserError: while the period itself is not invoiced: there is nothing to give back yet.
+        """
         self.ensure_one()
+        line = self.milestone_line_id
+        if line.state != "cancelled" and line.invoice_status in (False, "none", "draft"):
+            raise UserError(
+                self.env._(
+                    "“%s” is not invoiced yet. Issue its invoice, or delete the draft and cancel the milestone, "
+                    "then close the retainer.",
+                    line.name,
+                )
+            )
         used, included = self._get_used(), Decimal(str(self.hours_included))
         from_included = min(max(used - Decimal(str(self.hours_carried)), Decimal(0)), included)
-        paid = Decimal(str(self.milestone_line_id.amount_untaxed))
+        is_billed = line.state != "cancelled" and line.invoice_status != "credited"
+        paid = Decimal(str(line.amount_untaxed)) if is_billed else Decimal(0)
         retainer = self.retainer_id
         amount = retainer.currency_id.round(float(paid * (included - from_included) / included))
         self.write({"state": "closed", "hours_used_final": float(used)})
@@ -354,6 +367,8 @@ class MilestoneBillingRetainerUsage(models.Model):
 
 class MilestoneBillingEnrolment(models.Model):
     _inherit = "milestone.billing.enrolment"
+
+    retainer_ids = fields.One2many("milestone.billing.retainer", "enrolment_id", string="Retainers")
 
     def _refund(self, amount, text):
         """Credit an amount on the open-ended order, with a milestone and a credit note of its own.

@@ -5,3 +5,4 @@ from . import milestone_billing_workbook
 from . import milestone_billing_application
 from . import milestone_billing_customer
 from . import milestone_billing_change
+from . import milestone_billing_retainer

@@ -34,13 +34,14 @@ class MilestoneBillingCharge(models.TransientModel):
             charge.enrolment_id = charge.enrolment_id or charge._find_enrolment()
 
     def _find_enrolment(self):
+        """Find the agreement that is charged: that of the project, else of the customer; those of retainers last."""
         Enrolment = self.env["milestone.billing.enrolment"]
-        if self.project_id:
-            found = Enrolment.search([("project_id", "=", self.project_id._origin.id)], limit=1)
-            if found:
-                return found
         partners = self.partner_id._origin | self.partner_id._origin.commercial_partner_id
-        return Enrolment.search([("partner_id", "in", partners.ids)], limit=1)
+        found = (
+            Enrolment.search([("project_id", "=", self.project_id._origin.id)]) if self.project_id else None
+        )
+        found = found or Enrolment.search([("partner_id", "in", partners.ids)])
+        return found.sorted(lambda item: bool(item.retainer_ids))[:1]
 
     @api.depends("enrolment_id")
     def _compute_amount(self):
