@@ -86,6 +86,7 @@ from . import res_partner_buttons
 from . import milestone_billing_reminder_step
 from . import milestone_billing_reminder
 from . import milestone_billing_line_reminder
+from . import milestone_billing_reminder_digest
 from . import milestone_billing_demo
 from . import milestone_billing_line_buttons
 from . import milestone_billing_line_paper

@@ -19,11 +19,11 @@ class MilestoneBillingApprovalLink(models.Model):
         readonly=True, groups=fields.NO_ACCESS, help="The mail as it was queued, its secret blanked."
     )
 
-    def _keep_mail(self, mail, secret):
+    def _keep_mail(self, mail, *secrets):
         """Keep what a queued mail says.
 
         :param mail: `mail.mail` of this link.
-        :param str secret: which stands in it and is blanked.
+        :param str secrets: which stand in it and are blanked.
         :return: SHA-256 of the copy, for the evidence.
         :rtype: str
         """
@@ -35,7 +35,7 @@ class MilestoneBillingApprovalLink(models.Model):
             "Date": format_datetime(fields.Datetime.now()),
             "Message-Id": mail.message_id,
         }
-        self.sudo().mail_copy = make_copy(headers, mail.body_html or "", secret)
+        self.sudo().mail_copy = make_copy(headers, mail.body_html or "", *secrets)
         return sha256(self.sudo().mail_copy.encode())
 
     def _is_mail_for(self, reader, own_ref):

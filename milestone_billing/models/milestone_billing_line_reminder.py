@@ -151,14 +151,28 @@ class MilestoneBillingLine(models.Model):
         Rows that another worker holds are left to it. A milestone that fails is rolled back alone and says so.
         """
         Cron = self.env["ir.cron"]
-        waiting = self.search(REMINDED_DOMAIN, order="company_id, id")
+        waiting = self.search(REMINDED_DOMAIN, order="company_id, partner_id, id")
         Cron._commit_progress(remaining=len(waiting))
         for lines in waiting.grouped("company_id").values():
-            for start in range(0, len(lines), chunk):
-                batch = lines[start : start + chunk]
+            for batch in lines._split_by_customer(chunk):
                 batch.try_lock_for_update().filtered_domain(REMINDED_DOMAIN)._remind_safely()
                 if not Cron._commit_progress(len(batch)):
                     return
+
+    def _split_by_customer(self, size):
+        """Cut into chunks of about a size, never through the milestones of one customer: they share a mail.
+
+        :param int size: from which a chunk is full.
+        :return: the chunks, in order.
+        :rtype: list[milestone.billing.line]
+        """
+        chunks, batch = [], self.browse()
+        for lines in self.grouped("partner_id").values():
+            batch |= lines
+            if len(batch) >= size:
+                chunks.append(batch)
+                batch = self.browse()
+        return [*chunks, batch] if batch else chunks
 
     def _remind_safely(self):
         try:

@@ -243,6 +243,90 @@ class TestReminder(ReminderCommon):
 
 
 @tagged("post_install", "-at_install")
+class TestReminderDigest(ReminderCommon):
+    """One mail for all that a client is reminded of on a day; each milestone keeps its record and evidence."""
+
+    def test_milestones_to_review_share_a_mail(self):
+        self.create_steps(("approval", 1, "after_start", "email"))
+        lines = self.submit(3)
+        self.run_on(1)
+        self.assertEqual(len(lines.reminder_ids), 3)
+        mail = self.send_links()
+        self.assertEqual(len(mail), 1)
+        self.assertIn("3 milestones still wait", mail.subject)
+        self.assertIn("zoe@client.example", mail.email_to)
+        links = lines.approval_ids.link_ids.filtered(lambda link: link.purpose == "reminder")
+        for link, line in zip(links.sorted("id"), lines, strict=True):
+            self.assertIn(f"/ma/{link.uuid}?k=", mail.body_html)
+            self.assertIn(line.name, mail.body_html)
+            secret = mail.body_html.split(f"/ma/{link.uuid}?k=")[1].split('"')[0]
+            self.assertTrue(link._has_secret(secret))
+            for other in links:
+                self.assertNotIn(secret, other.sudo().mail_copy, "no copy holds a secret of any link")
+        self.assertEqual(set(links.mapped("state")), {"sent"})
+        for line in lines:
+            entries = line.evidence_ids.filtered(lambda item: item.type == "request.reminded")
+            self.assertEqual(len(entries), 1)
+            self.assertTrue(line.verify_evidence()["ok"])
+            self.assertTrue(line.message_ids.filtered(lambda message: "Reminder sent" in message.body))
+
+    def test_open_payments_share_a_mail(self):
+        self.create_steps(("payment", 1, "after_deadline", "email"))
+        lines = self.create_order().milestone_line_ids[:2] + self.create_order().milestone_line_ids[0]
+        with freeze_time(MONDAY):
+            lines.action_complete()
+        self.run_on(1)
+        self.assertEqual(lines.reminder_ids.mapped("state"), ["sent"] * 3)
+        mail = self.env["mail.mail"].sudo().search([("model", "=", "milestone.billing.reminder")])
+        self.assertEqual(len(mail), 1)
+        self.assertIn("3 payments are open", mail.subject)
+        for line in lines:
+            self.assertIn(f"/my/invoices/{line.invoice_ids.id}", mail.body_html)
+            entry = line.evidence_ids.filtered(lambda item: item.type == "request.reminded")
+            self.assertEqual(entry._get_body()["data"], {"purpose": "payment", "channel": "email"})
+        leader = lines.reminder_ids.filtered("member_ids")
+        self.assertEqual(leader.member_ids.leader_id, leader)
+        self.run_on(1)
+        self.assertEqual(len(lines.reminder_ids), 3)
+
+    def test_customers_do_not_share_a_mail(self):
+        self.create_steps(("payment", 1, "after_deadline", "email"))
+        other = self.env["res.partner"].create({"name": "Other", "email": "other@else.example"})
+        lines = self.create_order().milestone_line_ids[0]
+        lines += self.create_order(partner_id=other.id).milestone_line_ids[0]
+        with freeze_time(MONDAY):
+            lines.action_complete()
+        self.run_on(1)
+        mails = self.env["mail.mail"].sudo().search([("model", "=", "milestone.billing.reminder")])
+        self.assertEqual(mails.recipient_ids, self.client_company + other)
+        self.assertEqual(len(mails), 2)
+
+    def test_chunks_never_cut_through_a_customer(self):
+        other = self.env["res.partner"].create({"name": "Other", "email": "other@else.example"})
+        lines = (
+            self.create_order().milestone_line_ids + self.create_order(partner_id=other.id).milestone_line_ids
+        )
+        chunks = lines._split_by_customer(3)
+        self.assertEqual([len(chunk.partner_id) for chunk in chunks], [1, 1])
+        self.assertEqual([len(chunk) for chunk in lines._split_by_customer(5)], [8])
+
+    @mute_logger("odoo.addons.milestone_billing.models.milestone_billing_reminder_digest")
+    def test_digest_that_fails_goes_out_one_by_one(self):
+        self.create_steps(("approval", 1, "after_start", "email"))
+        lines = self.submit(2)
+        self.run_on(1)
+
+        def fail(_links, _urls):
+            raise ValueError("broken template")
+
+        Link = self.registry["milestone.billing.approval.link"]
+        with patch.object(Link, "_create_digest_mail", fail):
+            mails = self.send_links()
+        self.assertEqual(len(mails), 2)
+        self.assertTrue(all(line.verify_evidence()["ok"] for line in lines))
+
+
+@tagged("post_install", "-at_install")
 class TestReminderPage(ReminderCommon, HttpCase):
     """The client chooses how it is reminded, with a signed link or an account."""
 

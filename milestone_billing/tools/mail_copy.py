@@ -10,21 +10,27 @@ from secrets import token_hex
 BLANK = "***"
 
 
-def make_copy(headers: dict[str, str], html: str, secret: str) -> str:
-    """Return a mail as ASCII text in the format of mail files, its link secret blanked and the blanking noted.
+def make_copy(headers: dict[str, str], html: str, *secrets: str) -> str:
+    """Return a mail as ASCII text in the format of mail files, its link secrets blanked and the blanking noted.
 
     A random header keeps its hash from being a guess at an address.
 
     :param dict headers: From, To, Subject, Date, Message-Id as they were queued.
     :param str html: body as it was queued.
-    :param str secret: of the link in it; blanked wherever it stands.
+    :param str secrets: of the links in it; blanked wherever they stand.
     """
-    message = MIMEText(str(html).replace(secret, BLANK), "html", "utf-8")
+    message = MIMEText(_blank(str(html), secrets), "html", "utf-8")
     for name, value in headers.items():
-        message[name] = _encode(str(value or "").replace(secret, BLANK))
+        message[name] = _encode(_blank(str(value or ""), secrets))
     message["X-Evidence-Copy"] = f"link secrets blanked as {BLANK}"
     message["X-Evidence-Nonce"] = token_hex(16)
     return message.as_string()
+
+
+def _blank(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, BLANK)
+    return text
 
 
 def _encode(value: str) -> str:
