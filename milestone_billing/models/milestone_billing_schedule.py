@@ -185,12 +185,12 @@ class MilestoneBillingSchedule(models.Model):
         self._check_can_freeze()
         for schedule in self:
             schedule.write({"is_frozen": True, "amount_frozen": schedule.amount_contract})
-        self._replan()
+        self._on_order_changed()
         self._log_deposit_limit()
 
     def _unfreeze(self):
         """Open the schedules of orders that went back to quotation; planned allocations are dropped."""
-        self.write({"is_frozen": False, "amount_frozen": 0.0})
+        self.write({"is_frozen": False, "amount_frozen": 0.0, "contract_history": False})
         planned = self.line_ids.allocation_ids.filtered(lambda a: not a.move_id and not a.percent)
         planned.sudo().unlink()
 

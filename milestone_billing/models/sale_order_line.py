@@ -96,7 +96,7 @@ class SaleOrderLine(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         lines = super().create(vals_list)
-        lines.filtered("is_milestone_billed").order_id.milestone_schedule_id.sudo()._replan()
+        lines.filtered("is_milestone_billed").order_id.milestone_schedule_id.sudo()._on_order_changed()
         return lines
 
     def write(self, vals):
@@ -104,7 +104,7 @@ class SaleOrderLine(models.Model):
         lines = self.filtered(lambda line: not line.is_downpayment and not line.display_type)
         if lines and vals.keys() & COLUMN_FIELDS:
             lines._check_not_below_billed()
-            lines.order_id.milestone_schedule_id.sudo()._replan()
+            lines.order_id.milestone_schedule_id.sudo()._on_order_changed()
         return result
 
     @api.ondelete(at_uninstall=False)
@@ -122,7 +122,7 @@ class SaleOrderLine(models.Model):
         self.milestone_allocation_ids.sudo().unlink()
         schedules = self.order_id.milestone_schedule_id
         result = super().unlink()
-        schedules.sudo()._replan()
+        schedules.sudo()._on_order_changed()
         return result
 
     def _check_not_below_billed(self):

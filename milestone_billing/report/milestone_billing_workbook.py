@@ -198,6 +198,8 @@ class MilestoneBillingWorkbook(models.AbstractModel):
         )
         for schedule in self._stream(schedules):
             units = schedule.sudo()._get_statement_units(day)
+            if not any(units.values()):
+                continue  # Nothing was agreed yet on that day.
             rounding = schedule.currency_id.rounding
             yield (
                 schedule.order_id.name,

@@ -30,7 +30,8 @@ class TestWorkbook(WorkbookCommon):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.order = cls.create_order(taxes=cls.tax_20)
+        with freeze_time("2026-01-10"):
+            cls.order = cls.create_order(taxes=cls.tax_20)
         cls.schedule = cls.order.milestone_schedule_id
         cls.first, cls.second = cls.order.milestone_line_ids[:2]
         with freeze_time("2026-01-15"):
@@ -70,8 +71,52 @@ class TestWorkbook(WorkbookCommon):
         self.assertEqual(totals[0]["Balance to finish"], float(statement["balance_to_finish"]))
         earlier = self.read("position", schedules=self.schedule, day=date(2026, 1, 31))[0]
         self.assertEqual(earlier[0]["Completed to date"], 2500.0)
-        before = self.read("position", schedules=self.schedule, day=date(2026, 1, 1))[0]
-        self.assertEqual(before[0]["Completed to date"], 0.0)
+        agreed = self.read("position", schedules=self.schedule, day=date(2026, 1, 12))[0]
+        self.assertEqual((agreed[0]["Completed to date"], agreed[0]["Contract sum"]), (0.0, 10000.0))
+        self.assertFalse(self.read("position", schedules=self.schedule, day=date(2026, 1, 1))[0])
+
+    def test_position_on_a_day_leaves_later_change_orders_out(self):
+        with freeze_time("2026-03-01"):
+            self.order.order_line.price_unit = 11000.0
+        with freeze_time("2026-04-01"):
+            self.order.order_line.price_unit = 10500.0
+        sums = ("Original contract sum", "Change orders", "Contract sum", "Balance to finish")
+        expected = {
+            date(2026, 2, 28): (10000.0, 0.0, 10000.0, 5000.0),
+            date(2026, 3, 31): (10000.0, 1000.0, 11000.0, 6000.0),
+            date(2026, 4, 1): (10000.0, 500.0, 10500.0, 5500.0),
+        }
+        for day, figures in expected.items():
+            row = self.read("position", schedules=self.schedule, day=day)[0][0]
+            self.assertEqual(tuple(row[name] for name in sums), figures, day)
+        self.assertEqual(self.schedule.get_statement()["contract_sum"], "10500.00")
+        self.assertEqual(len(self.schedule.contract_history), 3)
+
+    def test_totals_equal_the_journal_items_and_the_dashboard(self):
+        """One set of figures: workbooks, dashboard, and posted journal items of the milestones."""
+        self.pay(self.first.invoice_ids)
+        self.second.invoice_ids._reverse_moves([{"invoice_date": date(2026, 2, 20)}], cancel=True)
+        figures = self.env["milestone.billing.dashboard"].with_company(self.company).get_figures()["figures"]
+        figures = {figure["name"]: figure["value"] for figure in figures}
+        items = self.env["account.move.line"].search(
+            [("move_id.milestone_line_id.order_id", "=", self.order.id), ("parent_state", "=", "posted")]
+        )
+        revenue = -sum(items.filtered(lambda item: item.display_type == "product").mapped("balance"))
+        due = items.filtered(lambda item: item.display_type == "payment_term")
+        register, position = self.read("register")[1][0], self.read("position")[1][0]
+        planned = self.read("schedule")[1][0]
+        self.assertEqual(revenue, 2500.0)
+        self.assertEqual(
+            [figures["billed"], register["Untaxed"], position["Completed to date"]], [revenue] * 3
+        )
+        self.assertEqual(planned["Billed, untaxed"], revenue)
+        self.assertEqual([figures["open"], register["Open"]], [sum(due.mapped("amount_residual"))] * 2)
+        received = sum(due.mapped("balance")) - sum(due.mapped("amount_residual"))
+        self.assertEqual(figures["paid"], received)
+        self.assertEqual([figures["contract"], planned["Untaxed"]], [self.order.amount_untaxed] * 2)
+        self.assertEqual(figures["backlog"], position["Balance to finish"])
+        forecast = self.read("forecast")[1][0]["Amount"]
+        self.assertEqual(forecast, figures["open"] + figures["backlog"])
 
     def test_forecast_holds_what_is_open_and_planned(self):
         totals = self.read("forecast")[1]
