@@ -108,3 +108,4 @@ from . import sale_order_portal
 from . import milestone_billing_retainer
 from . import milestone_billing_retainer_statement
 from . import milestone_billing_retainer_timesheet
+from . import account_analytic_line

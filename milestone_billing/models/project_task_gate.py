@@ -1,7 +1,10 @@
 """What a task's team should know before it goes on: the milestone before is not paid yet."""
 
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 
+# Where the time of a task goes: how much, and to which milestone.
+TIME_FIELDS = {"allocated_hours", "milestone_id", "milestone_billing_line_id"}
 PROJECT_USER = "milestone_billing.milestone_billing_group_project_user"
 
 
@@ -34,6 +37,48 @@ class ProjectTask(models.Model):
     def _compute_has_fresh_attachments(self):
         for task in self:
             task.has_fresh_attachments = bool(task.can_add_proof and task._get_fresh_attachments())
+
+    # === RESERVED TIME ===
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        """Extend tasks: time is reserved for a milestone only when it is open."""
+        tasks = super().create(vals_list)
+        if not self.env.su:
+            tasks.filtered("allocated_hours")._check_time_is_open()
+        return tasks
+
+    def write(self, vals):
+        """Extend tasks: no more time is reserved for a milestone that is not open; less is always fine."""
+        if self.env.su or not vals.keys() & TIME_FIELDS:
+            return super().write(vals)
+        before = {task.id: task.allocated_hours for task in self}
+        result = super().write(vals)
+        is_moved = bool(vals.keys() & (TIME_FIELDS - {"allocated_hours"}))
+        self.filtered(
+            lambda task: task.allocated_hours > (0.0 if is_moved else before[task.id])
+        )._check_time_is_open()
+        return result
+
+    def _check_time_is_open(self):
+        """Refuse time for work whose milestone is blocked until the one before it is paid.
+
+        Tasks that the system makes (from a template, when an order is confirmed) keep their planned time.
+
+        :raise UserError: naming the milestone that has to be paid.
+        """
+        for task in self.sudo():
+            lines = task._get_proof_lines().filtered(lambda line: line.state == "planned")
+            blocked = lines.filtered(lambda line: line.schedule_id.gate == "block")
+            reason = next(filter(None, (line._get_gate_obstacle() for line in blocked)), False)
+            if reason:
+                raise UserError(
+                    self.env._(
+                        "No time can be reserved for “%(task)s” yet: %(reason)s",
+                        task=task.name,
+                        reason=reason,
+                    )
+                )
 
     def _get_fresh_attachments(self):
         """Give the files attached to this task that its milestones do not show as proof yet."""

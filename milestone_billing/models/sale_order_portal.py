@@ -45,5 +45,20 @@ class SaleOrder(models.Model):
             "share": line._get_share_text(),
             "due": format_date(self.env, invoice.invoice_date_due) if is_issued else "",
             "url": url,
+            "gate": line._get_gate_words(),
             **line._get_client_status(),
         }
+
+
+class MilestoneBillingLine(models.Model):
+    _inherit = "milestone.billing.line"
+
+    def _get_gate_words(self):
+        """Tell the client, kindly, that the work for this milestone starts with a payment.
+
+        :rtype: str
+        """
+        self.ensure_one()
+        if self.state != "planned" or self.schedule_id.gate != "block" or not self._get_gate_obstacle():
+            return ""
+        return self.env._("We start as soon as “%s” is paid.", self._get_previous_line().name)

@@ -19,6 +19,7 @@ from . import test_evidence_keeping
 from . import test_evidence_print
 from . import test_evidence_race
 from . import test_evidence_rpc
+from . import test_gate
 from . import test_import
 from . import test_invoicing
 from . import test_main_job
