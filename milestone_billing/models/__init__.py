@@ -67,6 +67,7 @@ from . import account_move_retainage
 from . import account_move_retained_tax
 from . import account_move_approval
 from . import payment_transaction
+from . import account_move_payment_link
 from . import ir_attachment
 from . import mail_mail
 from . import res_company_approval

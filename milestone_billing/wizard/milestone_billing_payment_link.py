@@ -21,18 +21,16 @@ class MilestoneBillingPaymentLink(models.TransientModel):
     def _compute_content(self):
         for link in self:
             line, invoice = link.line_id, link.line_id._get_live_invoice()
-            url = invoice.get_base_url() + invoice.get_portal_url()
-            names = (invoice.name, line.project_id.name, line.display_name)
-            link.url = url
-            link.purpose = " · ".join(name for name in names if name)
+            way = invoice._get_milestone_payment_link()
+            link.url, link.purpose = way.get("url"), way.get("purpose")
             link.message = self.env._(
                 "%(company)s: please pay %(amount)s for %(purpose)s: %(url)s",
                 company=line.company_id.name,
-                amount=formatLang(self.env, invoice.amount_residual, currency_obj=invoice.currency_id),
+                amount=formatLang(self.env, way.get("amount", 0.0), currency_obj=invoice.currency_id),
                 purpose=link.purpose,
-                url=url,
+                url=link.url,
             )
-            png = self.env["ir.actions.report"].barcode("QR", url, width=400, height=400)
+            png = self.env["ir.actions.report"].barcode("QR", link.url or "", width=400, height=400)
             link.qr_code = base64.b64encode(png)
 
 
@@ -50,6 +48,8 @@ class MilestoneBillingLine(models.Model):
             raise UserError(
                 self.env._("“%s” has no issued invoice that is open. There is nothing to pay yet.", self.name)
             )
+        if refusal := self._get_live_invoice()._get_milestone_payment_refusal():
+            raise UserError(refusal)
         wizard = self.env["milestone.billing.payment.link"].create({"line_id": self.id})
         return {
             "type": "ir.actions.act_window",
