@@ -87,7 +87,10 @@
         "demo/milestone_billing_demo_people.xml",
         # The stories name the people, and the second one the task stages of the first.
         "demo/milestone_billing_demo_web.xml",
+        # Before the building: the newest submission is that of the building, with its proof.
+        "demo/milestone_billing_demo_demand.xml",
         "demo/milestone_billing_demo_building.xml",
+        "demo/milestone_billing_demo_changes.xml",
     ],
     "assets": {
         "web.assets_frontend": [

@@ -39,6 +39,8 @@ def main():
   3. As pm: Project, the web project: tick the next milestone. Its draft invoice is there at once.
   4. As finance: a new quotation, pick a milestone template, confirm.
   5. Invoicing > Customers > Invoices: open one and print it.
+  6. As client, under My Account: a change order waits (before and after, paper); the retainer shows its hours.
+  7. As finance: Milestone Billing > On-Demand Billing: Charge Now. Retainers: Bill Next, Send Statement.
 
   No mail leaves this machine; what would be sent is under Settings > Technical > Emails (as admin).
   Ctrl-C stops it. The server's log: {log}

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 from odoo import api, models
 from odoo.exceptions import AccessError
 
+from ..tools.approval_rules import LEVELS
 from .milestone_billing_approval_decision import Visitor
 
 
@@ -24,10 +25,7 @@ class MilestoneBillingDemo(models.AbstractModel):
         :param str reason: what is to change.
         :raise AccessError: once the database serves anybody.
         """
-        if not self.env.su or self.env.registry.ready:
-            raise AccessError(
-                self.env._("Decisions are made by the client and cannot be entered or changed.")
-            )
+        self._check_is_installing()
         approval = self.env["milestone.billing.line"].browse(line_id)._get_current_approval()
         seat = approval.seat_ids[:1]
         visitor = Visitor(
@@ -39,6 +37,37 @@ class MilestoneBillingDemo(models.AbstractModel):
             locale=approval.lang or "",
         )
         return approval._decide(kind, visitor, self._prepare_form(approval, seat, reason)).code
+
+    @api.model
+    def _check_is_installing(self):
+        if not self.env.su or self.env.registry.ready:
+            raise AccessError(
+                self.env._("Decisions are made by the client and cannot be entered or changed.")
+            )
+
+    @api.model
+    def _decide_change(self, change_id, kind):
+        """Let the first approver of a change order decide about it.
+
+        :param int change_id: change order.
+        :param str kind: `approve` or `decline`.
+        :raise AccessError: once the database serves anybody.
+        """
+        self._check_is_installing()
+        change = self.env["milestone.billing.change"].browse(change_id)
+        link = change._get_active_links()[:1]
+        form = {
+            "snapshot_sha256": change.snapshot_sha256,
+            "accept": "1",
+            "typed_name": link.partner_id.name,
+        }
+        visit = {
+            "actor_kind": "portal_user",
+            "auth": {"method": ["demo"]},
+            "http": {"route": "demo"},
+            "pii": {},
+        }
+        return link._decide(kind, form, LEVELS[1], visit)
 
     @api.model
     def _prepare_form(self, approval, seat, reason):

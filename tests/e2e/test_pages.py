@@ -183,3 +183,20 @@ def test_the_client_with_an_account_finds_everything(name, size, visit):
     window.open("/my/milestones")
     window.keep(f"portal_list_{name}")
     window.check()
+
+
+@pytest.mark.parametrize(("name", "size"), [("desktop", DESKTOP), ("phone", PHONE), ("narrow", NARROW)])
+def test_the_client_finds_change_orders_and_hours(name, size, visit):
+    window = visit(size)
+    window.log_in("client")
+    window.open("/my/changes")
+    window.keep(f"changes_list_{name}")
+    window.check()
+    window.press("a[href^='/my/changes/']:has-text('Plain tiles')")
+    window.page.wait_for_selector("#approve button")
+    window.keep(f"change_{name}")
+    window.check()
+    window.open("/my/retainers")
+    window.page.wait_for_selector("text=hours left")
+    window.keep(f"retainers_{name}")
+    window.check()
