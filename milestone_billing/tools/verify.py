@@ -792,10 +792,19 @@ def wallet_typed_data(item: dict, subject: dict) -> dict:
     }
 
 
-def verify_wallet(text: str, auth: dict, subject: dict, data: dict) -> tuple[str, str]:
-    """Check that a wallet signed this snapshot.
+def verify_wallet(
+    text: str,
+    auth: dict,
+    subject: dict,
+    data: dict,
+    snapshot: dict | None = None,
+    actor_ref: str | None = None,
+) -> tuple[str, str]:
+    """Check that the wallet which the frozen snapshot names for this approver signed this snapshot.
 
     :param str text: the disclosed ``wallet_json`` value.
+    :param dict snapshot: what was approved; None when it was erased or is not for this reader.
+    :param str actor_ref: who approved, as the entry says.
     :return: verdict and sentence.
     """
     if hashlib.sha256(text.encode()).hexdigest() != auth.get("assertion_sha256"):
@@ -805,9 +814,20 @@ def verify_wallet(text: str, auth: dict, subject: dict, data: dict) -> tuple[str
         signed = (item["amount"], item["currency"], item["decision"])
         if signed != (data.get("amount_total"), data.get("currency"), data.get("decision")):
             return FAIL, "the wallet signed another decision or amount"
-        return _verify_wallet_signature(item, wallet_typed_data(item, subject))
+        if snapshot is not None and item["address"].lower() not in _snapshot_wallets(snapshot, actor_ref):
+            return FAIL, f"wallet {item['address']} is not the one that the snapshot names for this approver"
+        verdict, message = _verify_wallet_signature(item, wallet_typed_data(item, subject))
+        if snapshot is None:
+            message += "; the snapshot, which names the approver's wallet, is not at hand"
+        return verdict, message
     except (ValueError, KeyError, TypeError) as error:
         return FAIL, f"the signature cannot be read: {error}"
+
+
+def _snapshot_wallets(snapshot: dict, actor_ref: str | None) -> set[str]:
+    """Return the wallets which a snapshot names for an approver, in lower case."""
+    seats = [seat for seat in snapshot.get("approvers", ()) if seat.get("actor_ref") == actor_ref]
+    return {seat["wallet"].lower() for seat in seats if seat.get("wallet")}
 
 
 def _verify_wallet_signature(item: dict, typed_data: dict) -> tuple[str, str]:
@@ -824,7 +844,7 @@ def _verify_wallet_signature(item: dict, typed_data: dict) -> tuple[str, str]:
         return FAIL, "the wallet's signature is nobody's"
     if signer.lower() != item["address"].lower():
         return FAIL, "the wallet's signature is wrong"
-    return OK, f"signed by wallet {item['address']} over this snapshot; compare it with the approver's there"
+    return OK, f"signed by wallet {item['address']} over this snapshot"
 
 
 # === BUNDLE ===
@@ -1004,7 +1024,9 @@ class BundleVerifier:
         if "webauthn_json" in values:
             self._add("passkey", *verify_passkey(values["webauthn_json"][1], auth, subject))
         if "wallet_json" in values:
-            self._add("wallet", *verify_wallet(values["wallet_json"][1], auth, subject, data))
+            snapshot = self.snapshots.get(subject.get("snapshot_sha256"))
+            text, actor_ref = values["wallet_json"][1], body.get("actor_ref")
+            self._add("wallet", *verify_wallet(text, auth, subject, data, snapshot, actor_ref))
         proof = auth.get("link_proof") or data.get("link_proof")
         if proof and self.secrets:
             made = {

@@ -161,8 +161,13 @@ class TestWalletApproval(ApprovalHttpCommon):
         typed = verify.wallet_typed_data(json.loads(value), body["subject"])
         item = json.loads(value)
         self.assertEqual(eip712.recover(eip712.digest(typed), item["signature"]), self.wallet.address.lower())
-        check = verify.verify_wallet(value, body["auth"], body["subject"], body["data"])
+        snapshot = line.approval_ids._get_snapshot()
+        what = (value, body["auth"], body["subject"], body["data"])
+        check = verify.verify_wallet(*what, snapshot, body["actor_ref"])
         self.assertIn(check[0], (verify.OK, verify.NOT_PROVIDED), check)
+        for seat in snapshot["approvers"]:
+            seat["wallet"] = self.stranger.address
+        self.assertEqual(verify.verify_wallet(*what, snapshot, body["actor_ref"])[0], verify.FAIL)
         for auth, data in (
             ({**body["auth"], "assertion_sha256": "0" * 64}, body["data"]),
             (body["auth"], {**body["data"], "amount_total": "1.00"}),

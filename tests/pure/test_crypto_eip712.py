@@ -112,14 +112,15 @@ class TestVerifier(unittest.TestCase):
 
     subject = {"request_id": "r", "snapshot_sha256": "ab" * 32}
 
-    def check(self, item):
+    def check(self, item, snapshot=None, actor_ref="ann"):
         """Let the verifier check an enclosed signature."""
         text = verify.canonical(item).decode()
         auth = {"assertion_sha256": hashlib.sha256(text.encode()).hexdigest()}
         data = {"amount_total": "4500.00", "currency": "USD", "decision": "approve"}
-        return verify.verify_wallet(text, auth, self.subject, data)[0]
+        return verify.verify_wallet(text, auth, self.subject, data, snapshot, actor_ref)[0]
 
-    def test_signature_is_checked_by_another_library(self):
+    def signed(self):
+        """Return an enclosed signature and the typed data it is over."""
         values = {name: SAMPLE[name] for name in ("amount", "currency", "decision", "nonce")}
         typed = eip712.build({**SAMPLE, "request_id": "r", "snapshot_sha256": "0x" + "ab" * 32})
         key = b"\x05" * 32
@@ -130,6 +131,10 @@ class TestVerifier(unittest.TestCase):
             "signature": "0x" + sign(key, typed).hex(),
             **values,
         }
+        return item, typed
+
+    def test_signature_is_checked_by_another_library(self):
+        item, typed = self.signed()
         self.assertEqual(verify.wallet_typed_data(item, self.subject), typed)
         self.assertEqual(self.check(item), verify.OK)
         wrong = {
@@ -142,6 +147,17 @@ class TestVerifier(unittest.TestCase):
         for name, value in wrong.items():
             self.assertEqual(self.check({**item, name: value}), verify.FAIL, name)
         self.assertEqual(self.check({**item, "signature": "0x12"}), verify.FAIL)
+
+    def test_signer_has_to_be_the_wallet_of_this_approver_in_the_snapshot(self):
+        item, _typed = self.signed()
+        other = Account.from_key(b"\x06" * 32).address
+        ann, bob = {"actor_ref": "ann"}, {"actor_ref": "bob", "wallet": other}
+        mine = {**ann, "wallet": item["address"].lower()}
+        self.assertEqual(self.check(item, {"approvers": [bob, mine]}), verify.OK)
+        for approvers in ([ann], [], [{**ann, "wallet": other}], [ann, {**bob, "wallet": item["address"]}]):
+            self.assertEqual(self.check(item, {"approvers": approvers}), verify.FAIL, approvers)
+        self.assertEqual(self.check(item, {}), verify.FAIL)
+        self.assertEqual(self.check(item, {"approvers": [mine]}, "bob"), verify.FAIL)
 
 
 SAMPLE = {
