@@ -33,6 +33,7 @@
         "views/milestone_billing_crypto_balance_views.xml",
         "views/milestone_billing_crypto_proof_views.xml",
         "views/milestone_billing_crypto_refund_views.xml",
+        "views/milestone_billing_crypto_sweep_views.xml",
         "views/payment_provider_views.xml",
         "views/milestone_billing_approver_views.xml",
         "views/milestone_billing_crypto_menus.xml",

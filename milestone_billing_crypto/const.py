@@ -8,10 +8,6 @@ DEFAULT_PAYMENT_METHOD_CODES = {"stablecoin"}
 #: System parameter: hosts and ports, separated by commas, which a node may have although they are private.
 PRIVATE_NODES_PARAMETER = "milestone_billing_crypto.private_nodes"
 
-#: Addresses in one filter: providers refuse more than some thousands of parameters.
-ADDRESSES_PER_FILTER = 1000
-#: Calls in one batch: common limit of hosted nodes.
-CALLS_PER_BATCH = 100
 #: Seconds for connecting, and for each read, of a request to a node.
 NODE_TIMEOUT = 20
 #: Seconds for the whole answer of a node, however slowly it drips.

@@ -1,44 +1,15 @@
-"""The only place that talks to a node over the network.
+"""Talks JSON-RPC to a node: the core's pinned connection, with caps on size and time of the answer."""
 
-The name is resolved once and the connection goes to that very address, so that a name which answers
-differently the second time cannot lead inside. No redirects, no proxy, no cookies; time and size are capped.
-"""
-
-import socket
 import time
 
 import requests
-from requests.adapters import HTTPAdapter
+from odoo.addons.milestone_billing.transport import pin
 from urllib3.exceptions import HTTPError
 
 from .const import NODE_ANSWER_MAX, NODE_ANSWER_SECONDS, NODE_TIMEOUT
 from .tools.json_rpc import RpcError
-from .tools.url_guard import choose_ip, parse
 
 _CHUNK = 64 * 1024
-
-
-class _PinnedAdapter(HTTPAdapter):
-    """Connects to the address in the URL, but asks and checks the certificate for the host's name."""
-
-    def __init__(self, host):
-        self._host = host
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-
-    def init_poolmanager(self, *args, **kwargs):
-        """Override of `requests` to name the host in the TLS handshake."""
-        return super().init_poolmanager(
-            *args, server_hostname=self._host, assert_hostname=self._host, **kwargs
-        )
-
-
-def resolve(host, port):
-    """Return all IP addresses of a host."""
-    try:
-        infos = socket.getaddrinfo(host, port, proto=socket.IPPROTO_TCP)
-    except OSError:
-        return []
-    return list(dict.fromkeys(info[4][0] for info in infos))
 
 
 def build_transport(url, allowed_origins=(), verify=True, timeout=NODE_TIMEOUT, answer_max=NODE_ANSWER_MAX):
@@ -48,20 +19,13 @@ def build_transport(url, allowed_origins=(), verify=True, timeout=NODE_TIMEOUT, 
     :param allowed_origins: ``host:port`` texts which the administrator allows although they are private.
     :raise UrlError: if the URL is refused.
     """
-    target = parse(url)
-    ip = choose_ip(target, resolve(target.host, target.port), set(allowed_origins))
-    session = requests.Session()
-    session.trust_env = False
-    if target.scheme == "https":
-        session.mount("https://", _PinnedAdapter(target.host))
-    place = f"[{ip}]" if ":" in ip else ip
-    pinned = f"{target.scheme}://{place}:{target.port}{target.path}"
-    headers = {"Host": target.origin, "Content-Type": "application/json", "Accept-Encoding": "gzip"}
+    pinned = pin(url, allowed_origins)
+    headers = {"Host": pinned.origin, "Content-Type": "application/json", "Accept-Encoding": "gzip"}
 
     def post(body):
         try:
-            with session.post(
-                pinned,
+            with pinned.session.post(
+                pinned.url,
                 data=body,
                 headers=headers,
                 timeout=timeout,

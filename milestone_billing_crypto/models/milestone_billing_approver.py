@@ -12,6 +12,18 @@ class MilestoneBillingApprover(models.Model):
         help="Address of the wallet with which this person may sign approvals. Ask the person for it, not the mail.",
     )
 
+    @api.model_create_multi
+    def create(self, vals_list):
+        """Override to refuse a private key in the place of an address."""
+        for vals in vals_list:
+            self.env["milestone.billing.crypto.keyless"]._refuse_secrets(vals, ("wallet_address",))
+        return super().create(vals_list)
+
+    def write(self, vals):
+        """Override to refuse a private key in the place of an address."""
+        self.env["milestone.billing.crypto.keyless"]._refuse_secrets(vals, ("wallet_address",))
+        return super().write(vals)
+
     @api.constrains("wallet_address")
     def _check_wallet_address(self):
         for approver in self.filtered("wallet_address"):
@@ -20,8 +32,8 @@ class MilestoneBillingApprover(models.Model):
             except AddressError:
                 raise ValidationError(
                     self.env._(
-                        "“%s” is not an address, or a letter in it is wrong. Copy it from the wallet again.",
-                        approver.wallet_address,
+                        "The wallet of %(name)s is not an address, or a letter in it is wrong. Copy it from the wallet again.",
+                        name=approver.partner_id.name,
                     )
                 ) from None
 

@@ -28,6 +28,11 @@ class MilestoneBillingCryptoBalance(models.Model):
     path = fields.Char(related="address_id.path")
     base_units = fields.Char(required=True)
     expected_units = fields.Char(required=True, help="Sum of the recorded transfers, in base units.")
+    opening_units = fields.Char(
+        required=True,
+        default="0",
+        help="What the address held of the network's own coin before it was offered.",
+    )
     amount_text = fields.Char(string="Balance", compute="_compute_texts")
     difference_text = fields.Char(string="Unexplained", compute="_compute_texts")
     is_empty = fields.Boolean()

@@ -1,11 +1,14 @@
 from urllib.parse import urlsplit
 
 from odoo import api, fields, models
+from odoo.addons.milestone_billing.tools.url_guard import UrlError
 from odoo.exceptions import UserError, ValidationError
 
+from ..tools import abi
+from ..tools.address import AddressError, normalize, to_checksum
 from ..tools.json_rpc import Call, RpcError
-from ..tools.transfer_log import RangeError, quantity
-from ..tools.url_guard import UrlError
+from ..tools.reading import WrongNetworkError, check_chain_id
+from ..tools.transfer_log import RangeError
 
 
 class MilestoneBillingCryptoChain(models.Model):
@@ -40,6 +43,10 @@ class MilestoneBillingCryptoChain(models.Model):
         help="Newest blocks left for the next cycle: nodes disagree most there.",
     )
     span_max = fields.Integer(string="Blocks per Query", required=True, default=2000)
+    multicall_contract = fields.Char(
+        default=lambda self: to_checksum(abi.MULTICALL),
+        help="Multicall3 contract that reads a thousand balances in one call. Without one they are asked one by one.",
+    )
     node_ids = fields.One2many("milestone.billing.crypto.node", "chain_id", string="Nodes")
     token_ids = fields.One2many("milestone.billing.crypto.token", "chain_id", string="Tokens")
 
@@ -48,6 +55,7 @@ class MilestoneBillingCryptoChain(models.Model):
     hashes = fields.Json(readonly=True, copy=False)
     head_block = fields.Integer(string="Newest Block", readonly=True, copy=False)
     finalized_block = fields.Integer(readonly=True, copy=False)
+    coin_block = fields.Integer(string="Coin Balances up to Block", readonly=True, copy=False)
     watch_state = fields.Selection(
         [
             ("idle", "Not watched"),
@@ -100,6 +108,16 @@ class MilestoneBillingCryptoChain(models.Model):
             if urlsplit(chain.explorer_url).scheme != "https":
                 raise ValidationError(self.env._("The explorer's address must begin with https://."))
 
+    @api.constrains("multicall_contract")
+    def _check_multicall_contract(self):
+        for chain in self.filtered("multicall_contract"):
+            try:
+                normalize(chain.multicall_contract)
+            except AddressError:
+                raise ValidationError(
+                    self.env._("The multicall contract is not an address. Copy it again, or leave it empty.")
+                ) from None
+
     # === ACTIONS === #
 
     def action_check_now(self):
@@ -139,18 +157,14 @@ class MilestoneBillingCryptoChain(models.Model):
         ready = nodes.filtered(lambda node: not node.retry_after or node.retry_after <= now)
         return ready or nodes.sorted(lambda node: node.retry_after or now)[:1]
 
-    def _check_chain_id(self, answer):
-        """Raise when the node is on another network than configured."""
-        if quantity(answer) != self.evm_id:
-            raise UserError(
-                self.env._(
-                    "The node of %(chain)s answers for another network (chain ID %(got)s instead of %(want)s). "
-                    "Correct the node's address; nothing was read.",
-                    chain=self.name,
-                    got=quantity(answer),
-                    want=self.evm_id,
-                )
-            )
+    def _wrong_network_message(self, got):
+        return self.env._(
+            "The node of %(chain)s answers for another network (chain ID %(got)s instead of %(want)s). "
+            "Correct the node's address; nothing was read.",
+            chain=self.name,
+            got=got,
+            want=self.evm_id,
+        )
 
     def _call(self, calls, optional=()):
         """Send one strict batch, with the chain ID checked, to the first node that answers.
@@ -168,8 +182,10 @@ class MilestoneBillingCryptoChain(models.Model):
             try:
                 answers = node._client().batch([Call("eth_chainId", []), *calls, *optional])
                 answers = self._get_strict(answers, len(calls) + 1)
-                self._check_chain_id(answers[0])
+                check_chain_id(answers[0], self.evm_id)
                 return answers[1:]
+            except WrongNetworkError as error:
+                raise UserError(self._wrong_network_message(error.got)) from None
             except (RpcError, RangeError, UrlError) as error:
                 problem = str(error)
         raise UserError(
@@ -205,6 +221,7 @@ class MilestoneBillingCryptoChain(models.Model):
                 "watch_state": "behind",
                 "last_error": False,
                 "cursor_block": 0,
+                "coin_block": 0,
                 "hashes": {},
             }
         )

@@ -4,11 +4,8 @@ from collections import defaultdict
 
 from odoo import fields, models
 
-from ..const import CALLS_PER_BATCH
-from ..tools import abi, finality, transfer_log
-from ..tools.address import normalize
-from ..tools.json_rpc import Call
-from .milestone_billing_crypto_chain_watcher import Reading, Snapshot
+from ..tools import finality, transfer_log
+from ..tools.reading import block_call, log_calls
 
 #: Queries spent on finding what one address received unseen; more is a person's work.
 _RECOVERY_QUERIES_MAX = 200
@@ -24,10 +21,13 @@ class MilestoneBillingCryptoChain(models.Model):
         addresses = self.env["milestone.billing.crypto.address"].search(
             [("state", "!=", "free"), ("wallet_id.is_test", "=", self.is_test)]
         )
-        block, balances = self._read_balances(addresses, self.token_ids)
+        logged = self.token_ids.filtered(lambda token: not token.is_native)
+        block, balances = self._read_balances(addresses, logged)
         suspects = self._find_unexplained(addresses, balances)
         if suspects:
             self._recover(suspects, block.number)
+        if coin := self.token_ids - logged:
+            balances.update(self._compare_coin(coin, addresses)[1])
         self._store_balances(addresses, balances, block)
         left = self._find_unexplained(addresses, balances)
         if left and not self.activity_ids:
@@ -38,28 +38,17 @@ class MilestoneBillingCryptoChain(models.Model):
                 )
             )
 
-    def _read_balances(self, addresses, tokens):
-        """Return a block's header and ``{(address id, token id): base units}`` as of that block."""
-        block = transfer_log.parse_header(
-            self._call([Call("eth_getBlockByNumber", [hex(self.cursor_block), False])])[0]
-        )
-        pairs = [(address, token) for address in addresses for token in tokens]
-        balances = {}
-        for start in range(0, len(pairs), CALLS_PER_BATCH):
-            chunk = pairs[start : start + CALLS_PER_BATCH]
-            answers = self._call(self._balance_call(address, token, block) for address, token in chunk)
-            for (address, token), answer in zip(chunk, answers, strict=True):
-                balances[address.id, token.id] = abi.decode_uint(answer)
-        return block, balances
-
-    def _balance_call(self, address, token, block):
-        data = {"to": normalize(token.contract), "data": abi.encode_balance_of(address.address)}
-        return Call("eth_call", [data, hex(block.number)])
-
     def _expected_balances(self, addresses):
-        """Return ``{(address id, token id): base units}`` by the transfers that stand."""
+        """Return ``{(address id, token id): base units}`` by the transfers that stand, and what was there before."""
         ours = {address.address: address.id for address in addresses}
         expected = defaultdict(int)
+        domain = [
+            ("chain_id", "=", self.id),
+            ("address_id", "in", addresses.ids),
+            ("opening_units", "!=", "0"),
+        ]
+        for balance in self.env["milestone.billing.crypto.balance"].search(domain):
+            expected[balance.address_id.id, balance.token_id.id] = int(balance.opening_units)
         transfers = self.env["milestone.billing.crypto.transfer"].search_fetch(
             [
                 ("chain_id", "=", self.id),
@@ -93,30 +82,26 @@ class MilestoneBillingCryptoChain(models.Model):
             blocks = int(age.total_seconds() * 1000 // self.block_time_ms) * 2 + finality.HASHES_KEPT
             span = min([self.span_max] + [node.span for node in self.node_ids if node.span])
             first = max(1, last - min(blocks, span * _RECOVERY_QUERIES_MAX))
-            self._record_found(address, self._find_transfers(address, first, last, span))
+            self._record_unseen(self._find_transfers(address, first, last, span))
 
     def _find_transfers(self, address, first, last, span):
-        tokens = {normalize(token.contract): token.id for token in self.token_ids}
-        found = []
+        tokens, found = self._get_token_ids(), []
         for start in range(first, last + 1, span):
-            calls = self._log_calls(tokens, [address.address], start, min(start + span - 1, last))
+            calls = log_calls(tokens, [address.address], start, min(start + span - 1, last))
             for logs in self._call(calls):
                 found += [
                     transfer for transfer in (transfer_log.parse_log(raw, tokens) for raw in logs) if transfer
                 ]
         return found
 
-    def _record_found(self, address, transfers):
+    def _record_unseen(self, transfers):
         """Record transfers found outside of the ranges, after their blocks were checked."""
         if not transfers or not self._lock_cursor(self.cursor_block or 0):
             return
-        numbers = sorted({transfer.block_number for transfer in transfers})
-        raw = self._call(Call("eth_getBlockByNumber", [hex(number), False]) for number in numbers)
+        raw = self._call(block_call(number) for number in sorted({one.block_number for one in transfers}))
         headers = {header.number: header for header in map(transfer_log.parse_header, raw)}
         transfers = transfer_log.check_transfers(transfers, headers)
-        tokens = {normalize(token.contract): token.id for token in self.token_ids}
-        snapshot = Snapshot(self.cursor_block, {}, tokens, [address.address], [], 0)
-        self._record_transfers(snapshot, Reading("ok", self.head_block, headers=headers, transfers=transfers))
+        self.env["milestone.billing.crypto.transfer"]._record_found(self, transfers, headers)
 
     def _store_balances(self, addresses, balances, block):
         """Write balances that are not nothing, one create for all new ones."""

@@ -1,12 +1,13 @@
 from datetime import timedelta
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError, ValidationError
+from odoo.addons.milestone_billing.tools.url_guard import UrlError, parse
+from odoo.exceptions import ValidationError
 
 from ..const import PRIVATE_NODES_PARAMETER
 from ..tools.json_rpc import Call, Client, RpcError
+from ..tools.reading import WrongNetworkError, check_chain_id
 from ..tools.transfer_log import RangeError, quantity
-from ..tools.url_guard import UrlError, parse
 from ..transport import build_transport
 
 #: Longest time in seconds for which a failing node is left alone.
@@ -14,7 +15,7 @@ _BACK_OFF_MAX = 900
 
 
 class MilestoneBillingCryptoNode(models.Model):
-    """A JSON-RPC endpoint of the merchant. Its address may hold a key: only managers read it, nothing logs it."""
+    """A JSON-RPC endpoint of the merchant. Its address may hold a key: it is taken, never shown, exported or logged."""
 
     _name = "milestone.billing.crypto.node"
     _description = "Stablecoin Network Node"
@@ -26,11 +27,15 @@ class MilestoneBillingCryptoNode(models.Model):
     )
     sequence = fields.Integer(default=10)
     active = fields.Boolean(default=True)
+    endpoint = fields.Char(copy=False, groups=fields.NO_ACCESS)
     url = fields.Char(
         string="Address",
         required=True,
-        copy=False,
+        compute="_compute_url",
+        inverse="_inverse_url",
+        compute_sudo=True,
         groups="milestone_billing_crypto.milestone_billing_crypto_group_manager",
+        help="Enter the whole address, with its key. Only the host is shown again; to change it, enter it anew.",
     )
     host = fields.Char(compute="_compute_host", compute_sudo=True, store=True)
     span = fields.Integer(
@@ -42,16 +47,35 @@ class MilestoneBillingCryptoNode(models.Model):
     retry_after = fields.Datetime(readonly=True, copy=False)
     head_block = fields.Integer(string="Newest Block", readonly=True, copy=False)
 
-    @api.depends("url")
+    @api.depends("endpoint")
     def _compute_host(self):
         for node in self:
             try:
-                node.host = parse(node.url).origin
+                node.host = parse(node.endpoint).origin
             except UrlError:
                 node.host = False
 
-    @api.constrains("url")
-    def _check_url(self):
+    @api.depends("endpoint")
+    def _compute_url(self):
+        for node in self:
+            node.url = node._mask(node.endpoint)
+
+    def _inverse_url(self):
+        for node in self:
+            if node.url != node._mask(node.sudo().endpoint):
+                node.sudo().endpoint = node.url
+
+    @api.model
+    def _mask(self, endpoint):
+        """Return scheme and host of an address, and dots for what may be secret."""
+        try:
+            target = parse(endpoint)
+        except UrlError:
+            return False
+        return f"{target.scheme}://{target.origin}{'/…' if target.path != '/' else '/'}"
+
+    @api.constrains("endpoint")
+    def _check_endpoint(self):
         for node in self:
             try:
                 node._client()
@@ -84,7 +108,7 @@ class MilestoneBillingCryptoNode(models.Model):
         :raise UrlError: if the address is refused; checked each time, for names can change their answer.
         """
         self.ensure_one()
-        return Client(build_transport(self.sudo().url, self._allowed_origins()))
+        return Client(build_transport(self.sudo().endpoint, self._allowed_origins()))
 
     # === HEALTH === #
 
@@ -122,7 +146,9 @@ class MilestoneBillingCryptoNode(models.Model):
                 chain_id, head = node._client().batch_strict(
                     [Call("eth_chainId", []), Call("eth_blockNumber", [])]
                 )
-                node.chain_id._check_chain_id(chain_id)
+                check_chain_id(chain_id, node.chain_id.evm_id)
                 node.write(node._prepare_success_values(quantity(head), node.span or node.chain_id.span_max))
-            except (RpcError, UrlError, RangeError, UserError) as error:
+            except WrongNetworkError as error:
+                node.write(node._prepare_failure_values(node.chain_id._wrong_network_message(error.got)))
+            except (RpcError, UrlError, RangeError) as error:
                 node.write(node._prepare_failure_values(error))

@@ -2,7 +2,7 @@ import secrets
 from datetime import timedelta
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import AccessError, UserError
 
 from ..const import PROVIDER_CODE
 from ..tools import matching, units
@@ -83,6 +83,13 @@ class MilestoneBillingCryptoPayment(models.Model):
         for payment in self:
             left = payment.amount - payment.amount_received
             payment.amount_open = 0 if payment.state == "paid" else max(0, payment.currency_id.round(left))
+
+    def write(self, vals):
+        """Override: what a payment is follows from its receipts; people change its notes and activities only."""
+        facts = {name for name, field in self._fields.items() if field.readonly or name == "transaction_id"}
+        if facts & set(vals) and not self.env.su:
+            raise AccessError(self.env._("A payment follows its receipts. It cannot be changed by hand."))
+        return super().write(vals)
 
     # === CHECKOUT === #
 

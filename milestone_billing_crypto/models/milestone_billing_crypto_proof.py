@@ -42,7 +42,9 @@ class MilestoneBillingCryptoProof(models.Model):
             .search([("company_id", "=", self.company_id.id), ("state", "!=", "free")])
             .filtered(lambda address: address.wallet_id.is_test == self.chain_id.is_test)
         )
-        tokens = self.chain_id.token_ids.with_company(self.company_id).filtered("journal_id")
+        tokens = self.chain_id.token_ids.with_company(self.company_id).filtered(
+            lambda token: token.journal_id and not token.is_native  # a coin stands in the books at cost
+        )
         block, balances = self.chain_id._read_balances(addresses, tokens)
         self.line_ids.unlink()
         moment = datetime.fromtimestamp(block.timestamp, tz=UTC).replace(tzinfo=None)

@@ -6,7 +6,6 @@ from odoo.exceptions import UserError
 from ..const import AMOUNT_TAIL_SPAN
 from ..tools import eip681, matching, units
 from ..tools.abi import encode_transfer
-from ..tools.address import normalize
 
 
 class MilestoneBillingCryptoQuote(models.Model):
@@ -104,7 +103,7 @@ class MilestoneBillingCryptoQuote(models.Model):
         return [
             matching.Quote(
                 quote.id,
-                normalize(quote.token_id.contract),
+                quote.token_id._place(),
                 quote.chain_id.evm_id,
                 int(quote.base_units),
                 quote.payment_id._minor(quote.amount),
@@ -129,14 +128,15 @@ class MilestoneBillingCryptoQuote(models.Model):
         return max(0, int(self.base_units) - self._received_units())
 
     def _payment_request(self):
-        """Return what a wallet needs: URI, call data, chain and contract."""
+        """Return what a wallet needs: URI, and target, call data and value of the transaction."""
         self.ensure_one()
-        missing = self._missing_units()
-        request = eip681.PaymentRequest(
-            normalize(self.token_id.contract), self.chain_id.evm_id, self.address_id.address, missing
-        )
-        return {
-            "uri": eip681.build(request) if missing else False,
-            "data": encode_transfer(self.address_id.address, missing),
-            "amount": units.to_text(missing, self.token_id.decimals, min(2, self.token_id.decimals)),
-        }
+        missing, token, to = self._missing_units(), self.token_id, self.address_id.address
+        if token.is_native:
+            target, data, value = self.address_id.checksum, "0x", hex(missing)
+            uri = eip681.build_coin(to, self.chain_id.evm_id, missing) if missing else False
+        else:
+            target, data, value = token.contract, encode_transfer(to, missing), "0x0"
+            request = eip681.PaymentRequest(token._place(), self.chain_id.evm_id, to, missing)
+            uri = eip681.build(request) if missing else False
+        amount = units.to_text(missing, token.decimals, min(2, token.decimals))
+        return {"uri": uri, "target": target, "data": data, "value": value, "amount": amount}

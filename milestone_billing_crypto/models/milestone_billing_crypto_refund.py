@@ -16,8 +16,11 @@ class MilestoneBillingCryptoRefund(models.Model):
 
     _name = "milestone.billing.crypto.refund"
     _description = "Stablecoin Refund"
-    _inherit = ["mail.thread"]
+    _inherit = ["milestone.billing.crypto.keyless", "mail.thread", "milestone.billing.crypto.gas"]
+    _keyless_fields = ("payout_address", "tx_hash")
+    _hash_fields = ("tx_hash",)
     _order = "id desc"
+    _guarded_fields = frozenset({"state", "gas_move_id", "account_payment_id", "confirmed_on"})
 
     name = fields.Char(compute="_compute_name")
     payment_id = fields.Many2one(
@@ -52,8 +55,6 @@ class MilestoneBillingCryptoRefund(models.Model):
         tracking=True,
     )
     tx_hash = fields.Char(string="Transaction Hash", copy=False)
-    gas_text = fields.Char(string="Gas Paid", help="In the network's own coin, as the explorer shows it.")
-    gas_cost = fields.Monetary(help="Worth of the gas, for the accountant.")
     account_payment_id = fields.Many2one("account.payment", readonly=True, copy=False)
 
     _amount_positive = models.Constraint("CHECK (amount > 0)", "A refund has a positive amount.")
@@ -66,9 +67,15 @@ class MilestoneBillingCryptoRefund(models.Model):
 
     @api.depends("amount", "token_id")
     def _compute_base_units(self):
+        """A coin without a peg is sent at its price of when the refund was asked."""
         for refund in self:
-            text = f"{refund.amount:.{refund.currency_id.decimal_places}f}" if refund.currency_id else "0"
-            refund.base_units = str(units.parse(text, refund.token_id.decimals)) if refund.token_id else "0"
+            token, price = refund.token_id, refund.token_id._price_now() if refund.token_id else None
+            if not price:
+                refund.base_units = "0"
+                continue
+            amount = units.Decimal(f"{refund.amount:.{refund.currency_id.decimal_places}f}")
+            shown = token.decimals if not token.is_native else units.display_decimals(token.decimals)
+            refund.base_units = str(units.base_units_up(amount, price, token.decimals, shown))
 
     def write(self, vals):
         """Override: what was agreed with the payer does not change afterwards."""
@@ -86,7 +93,7 @@ class MilestoneBillingCryptoRefund(models.Model):
         self.check_access("write")
         if any(refund.state == "done" for refund in self):
             raise UserError(self.env._("This refund is booked already."))
-        self.state = "cancelled"
+        self.sudo().state = "cancelled"
         return True
 
     def action_find(self):
@@ -114,6 +121,7 @@ class MilestoneBillingCryptoRefund(models.Model):
         :raise UserError: if it is not an address, or the request is no longer open.
         """
         self.ensure_one()
+        self._refuse_secrets({"payout_address": text})
         self.lock_for_update()
         if self.state != "requested":
             raise UserError(self.env._("This refund is no longer open."))
@@ -185,17 +193,24 @@ class MilestoneBillingCryptoRefund(models.Model):
         )
         if not isinstance(receipt, dict) or receipt.get("status") != "0x1":
             return False
-        token, head = normalize(self.token_id.contract), transfer_log.parse_header(block).number
+        head = transfer_log.parse_header(block).number
         number = transfer_log.quantity(receipt.get("blockNumber"))
-        transfers = [transfer_log.parse_log(raw, {token}) for raw in receipt.get("logs", [])]
-        wanted = (normalize(self.payout_address), int(self.base_units))
-        paid = any(transfer and (transfer.receiver, transfer.value) == wanted for transfer in transfers)
-        if not paid or head - number + 1 < chain.confirmations:
+        if not self._is_paid_by(tx_hash, receipt) or head - number + 1 < chain.confirmations:
             return False
         header = transfer_log.parse_header(
             chain._call([Call("eth_getBlockByNumber", [hex(number), False])])[0]
         )
         return fields.Datetime.from_string("1970-01-01 00:00:00") + timedelta(seconds=header.timestamp)
+
+    def _is_paid_by(self, tx_hash, receipt):
+        """Tell whether a transaction sends exactly this refund."""
+        token, wanted = self.token_id, (normalize(self.payout_address), int(self.base_units))
+        if token.is_native:
+            raw = token.chain_id._call([Call("eth_getTransactionByHash", [tx_hash])])[0]
+            sent = isinstance(raw, dict) and transfer_log.quantity(raw.get("value"))
+            return sent and (str(raw.get("to")).lower(), sent) == wanted
+        logs = [transfer_log.parse_log(raw, {token._place()}) for raw in receipt.get("logs", [])]
+        return any(one and (one.receiver, one.value) == wanted for one in logs)
 
     # === ACCOUNTING === #
 
@@ -225,6 +240,9 @@ class MilestoneBillingCryptoRefund(models.Model):
         lines.filtered(
             lambda one: one.account_id == payment.destination_account_id and not one.reconciled
         ).reconcile()
+        if not self.gas_text:
+            self._read_gas([self.tx_hash])
+        self._book_gas(moment.date(), self.name)
         self.write({"state": "done", "account_payment_id": payment.id})
 
     def _credit_lines(self, partner, account):

@@ -3,13 +3,14 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
-from ..tools import abi, units
+from ..tools import abi, native, units
 from ..tools.address import AddressError, normalize, to_checksum
 from ..tools.json_rpc import Call
 from ..tools.matching import is_depegged
 
 #: A price older than this does not count: quotes stop.
 _PRICE_AGE_MAX = timedelta(hours=26)
+_COIN_PRICE_AGE_MAX = timedelta(hours=2)
 _SELECTOR_LATEST_ROUND = "0xfeaf968c"
 
 
@@ -18,6 +19,8 @@ class MilestoneBillingCryptoToken(models.Model):
 
     _name = "milestone.billing.crypto.token"
     _description = "Stablecoin Token"
+    _inherit = ["milestone.billing.crypto.keyless"]
+    _keyless_fields = ("contract", "feed_contract", "name", "symbol")
     _order = "chain_id, sequence, symbol"
 
     symbol = fields.Char(required=True)
@@ -28,7 +31,11 @@ class MilestoneBillingCryptoToken(models.Model):
         "milestone.billing.crypto.chain", required=True, ondelete="restrict", index=True
     )
     is_test = fields.Boolean(related="chain_id.is_test")
-    contract = fields.Char(required=True, help="Address of the token contract; the issuer publishes it.")
+    is_native = fields.Boolean(
+        string="Network's Own Coin",
+        help="The coin that pays the network's fees, such as ETH. It has no contract and no peg: it is priced by its feed.",
+    )
+    contract = fields.Char(help="Address of the token contract; the issuer publishes it.")
     decimals = fields.Integer(required=True, default=6)
     peg_currency_id = fields.Many2one("res.currency", string="Pegged to", required=True)
     journal_id = fields.Many2one(
@@ -43,13 +50,23 @@ class MilestoneBillingCryptoToken(models.Model):
     )
     feed_contract = fields.Char(
         string="Price Feed",
-        help="Optional contract with latestRoundData() that tells this token's price in its peg.",
+        help="Contract with latestRoundData() that tells the price in the currency named here. "
+        "Optional for a pegged token; a network's own coin needs one.",
     )
     depeg_limit_ppm = fields.Integer(string="Depeg Limit (ppm)", default=10000)
     price_ppm = fields.Integer(string="Observed Price (ppm)", readonly=True, copy=False)
+    price = fields.Char(readonly=True, copy=False, help="As the feed says it, decimal text.")
     price_on = fields.Datetime(string="Price Observed", readonly=True, copy=False)
 
     _contract_unique = models.UniqueIndex("(chain_id, lower(contract))", "This contract is already listed.")
+    _native_unique = models.UniqueIndex(
+        "(chain_id) WHERE is_native", "The network's own coin is already listed."
+    )
+    _native_form = models.Constraint(
+        "CHECK (CASE WHEN is_native THEN contract IS NULL AND feed_contract IS NOT NULL AND decimals = 18 "
+        "ELSE contract IS NOT NULL END)",
+        "A token has a contract. The network's own coin has none; it has 18 decimals and a price feed.",
+    )
     _decimals_range = models.Constraint(
         f"CHECK (decimals BETWEEN 0 AND {units.DECIMALS_MAX})", "The number of decimals is out of range."
     )
@@ -65,15 +82,11 @@ class MilestoneBillingCryptoToken(models.Model):
     def _check_contract(self):
         for token in self:
             try:
-                normalize(token.contract)
-                if token.feed_contract:
-                    normalize(token.feed_contract)
+                for text in filter(None, (token.contract, token.feed_contract)):
+                    normalize(text)
             except AddressError:
                 raise ValidationError(
-                    self.env._(
-                        "%(text)s is not a valid address; copy it from the issuer's page.",
-                        text=token.contract,
-                    )
+                    self.env._("The contract is not a valid address; copy it from the issuer's page.")
                 ) from None
 
     @api.model_create_multi
@@ -83,8 +96,9 @@ class MilestoneBillingCryptoToken(models.Model):
 
     def write(self, vals):
         """Override to store contracts with their checksum and to ask for a new check when they change."""
+        self._refuse_secrets(vals)
         vals = self._with_checksum(vals)
-        if {"contract", "decimals", "chain_id"} & set(vals) and "verified_on" not in vals:
+        if {"contract", "decimals", "chain_id", "is_native"} & set(vals) and "verified_on" not in vals:
             if (
                 self.env["milestone.billing.crypto.quote"]
                 .sudo()
@@ -114,8 +128,17 @@ class MilestoneBillingCryptoToken(models.Model):
         """Ask the network's node whether the contract has this symbol and these decimals."""
         self.check_access("write")
         for token in self:
-            token._verify()
+            token._verify_coin() if token.is_native else token._verify()
         return True
+
+    def _verify_coin(self):
+        self.ensure_one()
+        self.sudo()._read_price()
+        if not self._is_price_fresh():
+            raise UserError(
+                self.env._("The price feed of %(token)s gives no price of today.", token=self.display_name)
+            )
+        self.verified_on = fields.Datetime.now()
 
     def _verify(self):
         self.ensure_one()
@@ -162,23 +185,33 @@ class MilestoneBillingCryptoToken(models.Model):
                 ]
             )
             try:
-                price = abi.decode_uint("0x" + answer[66:]) if isinstance(answer, str) else 0
-                updated = abi.decode_uint("0x" + answer[194:])
-                ppm = price * 10**6 // 10 ** abi.decode_uint(decimals)
+                token._store_price(abi.decode_uint(decimals), answer)
             except (abi.AbiError, TypeError):
-                continue
-            moment = fields.Datetime.to_datetime("1970-01-01 00:00:00") + timedelta(
-                seconds=min(updated, 2**32)
-            )
-            token.write({"price_ppm": min(ppm, 2**31 - 1), "price_on": moment})
+                continue  # the last price stands, until it is too old
+
+    def _store_price(self, decimals, answer):
+        """Write what a feed's ``latestRoundData`` says; a price below zero counts as none."""
+        number, updated = abi.decode_uint("0x" + answer[66:]), abi.decode_uint("0x" + answer[194:])
+        if number >= 2**255 or decimals > units.DECIMALS_MAX:
+            raise abi.AbiError("no price")
+        moment = fields.Datetime.to_datetime("1970-01-01 00:00:00") + timedelta(seconds=min(updated, 2**32))
+        ppm = number * 10**6 // 10**decimals
+        price = units.to_text(number, decimals)
+        self.write({"price": price, "price_ppm": min(ppm, 2**31 - 1), "price_on": moment})
+
+    def _is_price_fresh(self):
+        """Tell whether a price is known that still counts; one of a coin without a peg grows old sooner."""
+        self.ensure_one()
+        age = _COIN_PRICE_AGE_MAX if self.is_native else _PRICE_AGE_MAX
+        return bool(self.price_on and self.price_on > fields.Datetime.now() - age and float(self.price or 0))
 
     def _check_peg(self):
         """Refuse when the configured price is too far from the peg, or too old to know."""
         self.ensure_one()
         if not self.feed_contract:
             return
-        fresh = self.price_on and self.price_on > fields.Datetime.now() - _PRICE_AGE_MAX
-        if not fresh or is_depegged(self.price_ppm, self.depeg_limit_ppm):
+        is_off = not self.is_native and is_depegged(self.price_ppm, self.depeg_limit_ppm)
+        if is_off or not self._is_price_fresh():
             raise UserError(
                 self.env._(
                     "%(token)s is not offered now, because its price is not certain.", token=self.display_name
@@ -220,6 +253,21 @@ class MilestoneBillingCryptoToken(models.Model):
         journal = self.journal_id
         lines = journal.inbound_payment_method_line_ids + journal.outbound_payment_method_line_ids
         lines.filtered(lambda line: line.code == "manual").payment_account_id = journal.default_account_id
+
+    def _place(self):
+        """Return what tells this token from the others of its network: its contract, or the mark of the coin."""
+        self.ensure_one()
+        return native.COIN if self.is_native else normalize(self.contract)
+
+    def _price_now(self):
+        """Return the price of one token in its peg: one, or what the feed of a coin says.
+
+        :rtype: Decimal | None
+        """
+        self.ensure_one()
+        if not self.is_native:
+            return units.Decimal(1)
+        return units.Decimal(self.price) if self._is_price_fresh() else None
 
     def _to_text(self, base_units, minimum=2):
         """Return base units as text with the token's symbol."""

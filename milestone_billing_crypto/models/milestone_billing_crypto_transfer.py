@@ -11,7 +11,8 @@ class MilestoneBillingCryptoTransfer(models.Model):
     """A token transfer on a network that touches one of our addresses: a fact, never deleted.
 
     Identity is (network, block hash, log index). The log index counts over the whole block, so a
-    reorganisation that moves a transaction makes a new fact and orphans the old one.
+    reorganisation that moves a transaction makes a new fact and orphans the old one. The network's own coin
+    leaves no log: there the identity is (network, block hash, address).
     """
 
     _name = "milestone.billing.crypto.transfer"
@@ -26,8 +27,12 @@ class MilestoneBillingCryptoTransfer(models.Model):
     )
     block_number = fields.Integer(required=True)
     block_hash = fields.Char(required=True)
-    log_index = fields.Integer(required=True)
-    tx_hash = fields.Char(string="Transaction Hash", required=True, index=True)
+    log_index = fields.Integer(required=True, help="-1 for the network's own coin, which leaves no log.")
+    tx_hash = fields.Char(
+        string="Transaction Hash",
+        index=True,
+        help="Empty for the network's own coin when a contract paid from inside: then the block is the proof.",
+    )
     block_time = fields.Datetime(required=True, help="UTC, as the block says.")
     sender = fields.Char(required=True)
     receiver = fields.Char(required=True)
@@ -82,6 +87,13 @@ class MilestoneBillingCryptoTransfer(models.Model):
         required=True,
     )
     booking_error = fields.Char()
+    price = fields.Char(help="Price of one token in its peg at receipt, decimal text: 1 for a pegged token.")
+    peg_currency_id = fields.Many2one(related="token_id.peg_currency_id")
+    lot_cost = fields.Monetary(
+        string="Cost of the Lot",
+        currency_field="peg_currency_id",
+        help="Fair value at receipt, in the currency of the wallet journal: what the tokens stand in the books at.",
+    )
     rate = fields.Char(help="Price of one token in the invoice's currency, decimal text.")
     rate_source = fields.Char()
     currency_id = fields.Many2one(related="payment_id.currency_id", store=True)
@@ -92,10 +104,17 @@ class MilestoneBillingCryptoTransfer(models.Model):
     amount_write_off = fields.Monetary(string="Tolerance Written Off")
     amount_excess = fields.Monetary(string="Customer Credit")
     transaction_id = fields.Many2one("payment.transaction", ondelete="restrict", index="btree_not_null")
+    sweep_id = fields.Many2one(
+        "milestone.billing.crypto.sweep", ondelete="restrict", index="btree_not_null", readonly=True
+    )
     move_id = fields.Many2one(related="transaction_id.payment_id.move_id", string="Journal Entry")
 
     _identity_unique = models.UniqueIndex(
-        "(chain_id, block_hash, log_index)", "This transfer is already recorded."
+        "(chain_id, block_hash, log_index) WHERE log_index >= 0", "This transfer is already recorded."
+    )
+    _coin_identity_unique = models.UniqueIndex(
+        "(chain_id, block_hash, address_id) WHERE log_index < 0",
+        "This change of balance is already recorded.",
     )
     _by_state = models.Index("(chain_id, state, block_number)")
     _to_book = models.Index("(booking_state, state) WHERE booking_state = 'none'")
@@ -114,10 +133,11 @@ class MilestoneBillingCryptoTransfer(models.Model):
             depth = finality.confirmations(transfer.block_number, transfer.chain_id.head_block)
             transfer.confirmations = 0 if transfer.state == "orphaned" else depth
 
-    @api.depends("tx_hash")
+    @api.depends("tx_hash", "block_number")
     def _compute_explorer_link(self):
         for transfer in self:
-            transfer.explorer_link = transfer.chain_id._explorer_link("tx", transfer.tx_hash)
+            place = ("tx", transfer.tx_hash) if transfer.tx_hash else ("block", transfer.block_number)
+            transfer.explorer_link = transfer.chain_id._explorer_link(*place)
 
     # === CRUD === #
 
@@ -188,6 +208,17 @@ class MilestoneBillingCryptoTransfer(models.Model):
         self.sudo()._update({"payment_id": payment.id, "match_kind": "late"})
         return self.action_accept()
 
+    def action_sweep(self):
+        """Make one sweep of the chosen transfers that left our addresses, and open it."""
+        self.check_access("write")
+        sweep = self.env["milestone.billing.crypto.sweep"].sudo()._create_for(self.sudo())
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": "milestone.billing.crypto.sweep",
+            "res_id": sweep.id,
+            "view_mode": "form",
+        }
+
     def action_open_explorer(self):
         """Open the transaction in the network's explorer."""
         self.ensure_one()
@@ -207,6 +238,20 @@ class MilestoneBillingCryptoTransfer(models.Model):
     def _units(self):
         self.ensure_one()
         return units.to_decimal(int(self.value), self.token_id.decimals)
+
+    def _is_sweepable(self):
+        self.ensure_one()
+        return (self.direction, self.state, self.booking_state, bool(self.sweep_id)) == (
+            "out",
+            "final",
+            "ignored",
+            False,
+        )
+
+    def _get_sent_value(self):
+        """Return what left the wallet's account: the quantity of a pegged token, a coin at its price of now."""
+        self.ensure_one()
+        return self.lot_cost or self._get_lot_cost(self.token_id._price_now() or 0)
 
     def _wants_finalized(self):
         """Tell whether the amount is large enough to wait for the finalized block.
@@ -256,6 +301,6 @@ class MilestoneBillingCryptoTransfer(models.Model):
             "label": label,
             "style": style,
             "link": self.explorer_link,
-            "hash": self.tx_hash,
+            "hash": self.tx_hash or self.block_hash,
             "on": self.block_time,
         }

@@ -10,7 +10,6 @@ from psycopg2 import OperationalError
 
 from ..const import PROVIDER_CODE
 from ..tools import matching, units
-from ..tools.address import normalize
 
 _logger = logging.getLogger(__name__)
 
@@ -34,6 +33,8 @@ class MilestoneBillingCryptoTransfer(models.Model):
         match, quotes = self._find_match()
         quote = quotes.filtered(lambda candidate: candidate.id == match.key)
         payment = quote.payment_id or self.address_id.payment_id
+        if self.token_id.is_native and not quote and payment.state in ("paid", False):
+            return {"match_kind": "none", "booking_state": "ignored"}  # gas to move tokens on, not a payment
         if payment and payment.is_live == self.chain_id.is_test:
             return {"match_kind": "wrong_mode", "booking_state": "held", "payment_id": payment.id}
         values = {"match_kind": match.kind, "payment_id": payment.id, "quote_id": quote.id}
@@ -48,14 +49,16 @@ class MilestoneBillingCryptoTransfer(models.Model):
         domain = [("address_id", "=", self.address_id.id), ("is_reserved", "=", True)]
         quotes = Quote.search(domain) if shared else self.address_id.payment_id.quote_ids
         moment = int(self.block_time.replace(tzinfo=UTC).timestamp())
-        place = (self.chain_id.evm_id, normalize(self.token_id.contract))
+        place = (self.chain_id.evm_id, self.token_id._place())
         if shared:
             return matching.match_by_amount(quotes._as_rule(), *place, int(self.value), moment), quotes
         return matching.match_by_address(quotes._as_rule(), *place, moment), quotes
 
     def _prepare_value(self, payment, quote, kind):
         """Return value and rate: at the quote inside its window, at the rate of the day otherwise."""
-        digits = payment.currency_id.decimal_places
+        digits, price = payment.currency_id.decimal_places, self.token_id._price_now()
+        if price is None:
+            return {"booking_state": "held"}
         if kind == "quoted":
             earlier = quote.payment_id.transfer_ids.filtered(
                 lambda t: t.quote_id == quote and t.id != self.id and t.state != "orphaned" and t.id < self.id
@@ -78,9 +81,16 @@ class MilestoneBillingCryptoTransfer(models.Model):
             rate, source = str(found["rate"]), found["source"]
         return {
             "amount_value": float(units.from_minor_units(minor, digits)),
+            "price": str(price),
+            "lot_cost": self._get_lot_cost(price),
             "rate": rate,
             "rate_source": source,
         }
+
+    def _get_lot_cost(self, price):
+        """Return the fair value at receipt, in the token's peg; of a pegged token that is its quantity."""
+        peg = self.token_id.peg_currency_id
+        return peg.round(float(self._units() * price))
 
     def _accept(self):
         self.ensure_one()
@@ -145,7 +155,7 @@ class MilestoneBillingCryptoTransfer(models.Model):
         )
         digits = self.currency_id.decimal_places
         child = payment.transaction_id.sudo()._create_child_transaction(
-            self.amount_value, provider_reference=self.tx_hash, crypto_transfer_id=self.id
+            self.amount_value, provider_reference=self.tx_hash or self.block_hash, crypto_transfer_id=self.id
         )
         self._update(
             {
@@ -168,6 +178,9 @@ class MilestoneBillingCryptoTransfer(models.Model):
         self.ensure_one()
         if self.booking_state != "booked" or self.state != "orphaned":
             return
+        if self.direction != "in":
+            self._unbook_sent()
+            return
         self.payment_id.lock_for_update()
         self.transaction_id.sudo()._undo_receipt()
         self._update({"booking_state": "reversed", "booking_error": False})
@@ -178,20 +191,30 @@ class MilestoneBillingCryptoTransfer(models.Model):
         )
         self._log_evidence()
 
+    def _unbook_sent(self):
+        """Take a sweep out of the books again; a refund that vanished is for a person."""
+        self._update({"booking_state": "reversed"})
+        self.sweep_id._undo()
+        if not self.sweep_id:
+            self.chain_id._alarm(
+                self.env._("The network dropped the transfer of a booked refund. Send it again.")
+            )
+
     # === ACCOUNTING === #
 
     def _prepare_payment_values(self):
         """Return journal, currency, amount, date and write-offs of this receipt's accounting payment.
 
-        The wallet journal is kept in the token's peg, so that its balance is the quantity of tokens. The
-        customer's side is exactly the locked value; what the day's rate differs goes to its own account.
+        The wallet journal is kept in the token's peg, so that its balance is the quantity of tokens; a coin
+        without a peg stands at its fair value at receipt. The customer's side is exactly the locked value; what
+        the day's rate differs goes to its own account.
         """
         self.ensure_one()
         payment, company = self.payment_id, self.company_id
         journal = self.token_id._get_wallet_journal(company)
         peg, date = self.token_id.peg_currency_id, self.block_time.date()
         covered = self.amount_value + self.amount_write_off
-        amount = peg.round(float(self._units()))
+        amount = self.lot_cost
         counterpart = payment.currency_id._convert(covered, peg, company, date)
         counterpart_company = payment.currency_id._convert(covered, company.currency_id, company, date)
         write_offs = self._prepare_write_offs(
@@ -279,11 +302,11 @@ class MilestoneBillingCryptoTransfer(models.Model):
             "tx_reference": self.transaction_id.reference or "",
             "state": self.booking_state,
             "chain_id": self.chain_id.evm_id,
-            "tx_hash": self.tx_hash,
+            "tx_hash": self.tx_hash or "",
             "block": self.block_number,
             "block_hash": self.block_hash,
             "log_index": self.log_index,
-            "token": self.token_id.contract,
+            "token": self.token_id.contract or self.token_id.symbol,
             "base_units": self.value,
             "confirmations": self.confirmations,
             "value": str(

@@ -3,6 +3,7 @@ import io
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
+from odoo.tools.mail import html2plaintext
 
 from ..const import ADDRESS_COOL_DOWN_DAYS, GAP_LIMIT
 from ..tools import xpub
@@ -20,7 +21,8 @@ class MilestoneBillingCryptoWallet(models.Model):
 
     _name = "milestone.billing.crypto.wallet"
     _description = "Stablecoin Wallet"
-    _inherit = ["mail.thread"]
+    _inherit = ["milestone.billing.crypto.keyless", "mail.thread"]
+    _keyless_fields = ("xpub_key", "fixed_address", "name", "import_text")
     _order = "company_id, sequence, id"
 
     name = fields.Char(required=True, tracking=True)
@@ -143,10 +145,7 @@ class MilestoneBillingCryptoWallet(models.Model):
 
     def _xpub_message(self, code):
         messages = {
-            "private": self.env._(
-                "This is a private key or a list of seed words. It was not stored. Whoever has it can take the "
-                "money: give the extended public key (xpub) instead, and move your funds if it was shown to others."
-            ),
+            "private": self._private_key_message(),
             "network": self.env._(
                 "This key has the prefix of a Bitcoin script type or test network. Export the Ethereum account's xpub."
             ),
@@ -168,15 +167,8 @@ class MilestoneBillingCryptoWallet(models.Model):
         }
         return messages.get(code, self.env._("This is not a whole extended public key; it begins with xpub."))
 
-    @api.model_create_multi
-    def create(self, vals_list):
-        """Override to refuse secrets before they reach the database."""
-        for vals in vals_list:
-            self._refuse_secrets(vals)
-        return super().create(vals_list)
-
     def write(self, vals):
-        """Override to refuse secrets, and to keep what addresses were derived from."""
+        """Override to keep what addresses were derived from."""
         self._refuse_secrets(vals)
         fixed = {"mode", "xpub_key", "fixed_address", "is_test", "company_id"} & set(vals)
         if fixed and any(wallet.state == "confirmed" for wallet in self):
@@ -187,12 +179,11 @@ class MilestoneBillingCryptoWallet(models.Model):
             )
         return super().write(vals)
 
-    def _refuse_secrets(self, vals):
-        for name in ("xpub_key", "fixed_address", "name", "import_text"):
-            text = vals.get(name)
-            if isinstance(text, str) and (xpub.is_secret(text) or text.strip()[:4] in ("xprv", "tprv")):
-                vals[name] = False
-                raise ValidationError(self._xpub_message("private"))
+    def message_post(self, *, body="", **kwargs):
+        """Override of `mail` to refuse secrets in notes."""
+        if xpub.is_secret(html2plaintext(body or "")):
+            raise ValidationError(self._private_key_message())
+        return super().message_post(body=body, **kwargs)
 
     # === ACTIONS === #
 
@@ -217,7 +208,7 @@ class MilestoneBillingCryptoWallet(models.Model):
         self.ensure_one()
         self.check_access("write")
         if xpub.is_secret(text):
-            raise ValidationError(self._xpub_message("private"))
+            raise ValidationError(self._private_key_message())
         rows = [row[0].strip() for row in csv.reader(io.StringIO(text or "")) if row and row[0].strip()]
         if rows and not rows[0].lower().startswith("0x"):
             rows = rows[1:]

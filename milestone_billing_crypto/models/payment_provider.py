@@ -52,6 +52,20 @@ class PaymentProvider(models.Model):
         copy=False,
         help="Difference between the locked rate and the day's rate. Default: the company's exchange accounts.",
     )
+    crypto_gas_account_id = fields.Many2one(
+        "account.account",
+        string="Network Fees Account",
+        check_company=True,
+        copy=False,
+        help="Expense: what the network charges for refunds and sweeps.",
+    )
+    crypto_gas_source_account_id = fields.Many2one(
+        "account.account",
+        string="Network Fees Paid From",
+        check_company=True,
+        copy=False,
+        help="Where the coin stands in the books with which the fees are paid.",
+    )
     crypto_late_policy = fields.Selection(
         [("accept", "Accept at the rate of receipt"), ("hold", "Hold for a person")],
         string="Late Payments",
@@ -153,22 +167,41 @@ class PaymentProvider(models.Model):
     def _get_token_rate(self, token, currency, date):
         """Return the price of one token: ``{"rate": Decimal, "source": str}``, or None without a fresh rate.
 
-        A token counts as its peg one to one; the peg is converted at Odoo's rate of the day.
+        A token counts as its peg one to one, a network's own coin as its price feed says; that is converted
+        at Odoo's rate of the day.
         """
         self.ensure_one()
-        peg, company = token.peg_currency_id, self.company_id
-        if peg == currency:
-            return {
-                "rate": Decimal(1),
-                "source": self.env._("1 %(token)s = 1 %(peg)s", token=token.symbol, peg=peg.name),
-            }
-        if not all(self._is_rate_fresh(one, date) for one in peg + currency):
+        peg, price = token.peg_currency_id, token._price_now()
+        if price is None or not (
+            peg == currency or all(self._is_rate_fresh(one, date) for one in peg + currency)
+        ):
             return None
-        number = self.env["res.currency"]._get_conversion_rate(peg, currency, company, date)
-        source = self.env._(
-            "Rate %(peg)s/%(currency)s of %(date)s", peg=peg.name, currency=currency.name, date=date
-        )
-        return {"rate": Decimal(str(number)), "source": source}
+        sources = self._get_rate_sources(token, currency, date)
+        if peg != currency:
+            price *= Decimal(str(peg._get_conversion_rate(peg, currency, self.company_id, date)))
+        return {"rate": price, "source": ", ".join(sources)}
+
+    def _get_rate_sources(self, token, currency, date):
+        """Return where the price comes from, as short texts."""
+        peg, sources = token.peg_currency_id, []
+        if token.is_native:
+            sources.append(
+                self.env._(
+                    "1 %(coin)s = %(price)s %(peg)s by the network's price feed",
+                    coin=token.symbol,
+                    price=token.price,
+                    peg=peg.name,
+                )
+            )
+        elif peg == currency:
+            sources.append(self.env._("1 %(token)s = 1 %(peg)s", token=token.symbol, peg=peg.name))
+        if peg != currency:
+            sources.append(
+                self.env._(
+                    "Rate %(peg)s/%(currency)s of %(date)s", peg=peg.name, currency=currency.name, date=date
+                )
+            )
+        return sources
 
     def _is_rate_fresh(self, currency, date):
         if currency == self.company_id.currency_id:

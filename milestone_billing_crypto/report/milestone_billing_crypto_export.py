@@ -36,6 +36,9 @@ HEADINGS = (
     "covered",
     "tolerance",
     "customer_credit",
+    "price_at_receipt",
+    "lot_cost",
+    "lot_currency",
     "journal_entry",
 )
 SWEEP_HEADINGS = ("address", "path", "network", "chain_id", "token", "token_contract", "base_units", "amount")
@@ -51,10 +54,10 @@ def receipt_rows(transfers):
             transfer.chain_id.name,
             str(transfer.block_number),
             transfer.block_hash,
-            transfer.tx_hash,
+            transfer.tx_hash or "",
             str(transfer.log_index),
             token.symbol,
-            token.contract,
+            token.contract or "",
             str(token.decimals),
             transfer.value,
             transfer.amount_text.split(" ")[0],
@@ -73,6 +76,9 @@ def receipt_rows(transfers):
                 _money(transfer, name)
                 for name in ("amount_value", "amount_covered", "amount_write_off", "amount_excess")
             ),
+            transfer.price or "",
+            f"{transfer.lot_cost:.{token.peg_currency_id.decimal_places}f}",
+            token.peg_currency_id.name,
             transfer.sudo().move_id.name or "",
         )
 
@@ -87,7 +93,7 @@ def sweep_rows(balances):
             token.chain_id.name,
             str(token.chain_id.evm_id),
             token.symbol,
-            token.contract,
+            token.contract or "",
             balance.base_units,
             balance.amount_text.split(" ")[0],
         )

@@ -81,6 +81,36 @@ class TestAccess(CryptoCommon):
             self.node.with_user(user).read(["url"])
         self.assertNotIn("SecretProviderKey", self.node.display_name)
 
+    def test_key_of_a_node_is_in_no_answer_export_or_message(self):
+        manager = new_test_user(
+            self.env,
+            "crypto_node_manager",
+            groups="milestone_billing_crypto.milestone_billing_crypto_group_manager,base.group_allow_export",
+        )
+        node = self.node.with_user(manager)
+        shown = [
+            node.read(),
+            node.export_data(["url", "host", "display_name", "chain_id/name"]),
+            self.chain.with_user(manager).read(),
+            self.chain.with_user(manager).web_read({"node_ids": {"fields": {"url": {}, "host": {}}}}),
+            node.search([("host", "ilike", "127")]).mapped("url"),
+            self.chain.message_ids.mapped("body"),
+        ]
+        self.assertNotIn("SecretProviderKey", repr(shown))
+        self.assertEqual(node.url, f"http://{self.proxy.origin}/…")
+        for call in (
+            lambda: node.read(["endpoint"]),
+            lambda: node.export_data(["endpoint"]),
+            lambda: node.search([("endpoint", "like", "Secret")]),
+            lambda: node.write({"endpoint": "https://evil.example/"}),
+        ):
+            with self.assertRaises(AccessError):
+                call()
+        node.url = node.url
+        self.assertIn("SecretProviderKey", self.node.sudo().endpoint, "what is shown is not written back")
+        node.url = self.proxy.url + "2"
+        self.assertTrue(self.node.sudo().endpoint.endswith("2"))
+
     def test_nodes_inside_the_network_are_refused(self):
         self.env["ir.config_parameter"].set_param(PRIVATE_NODES_PARAMETER, "")
         for url in (

@@ -11,11 +11,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from odoo.addons.milestone_billing import transport as core_transport
+from odoo.addons.milestone_billing.tools.url_guard import UrlError
 from odoo.tests import BaseCase, tagged
 
 from .. import transport
 from ..tools.json_rpc import RpcError
-from ..tools.url_guard import UrlError
 
 
 def certificate(folder, name):
@@ -85,7 +86,7 @@ class TestTransport(BaseCase):
     def build(self, host="node.example", **more):
         """Return a transport to the local server under a name, as if its name resolved to it."""
         origin = f"{host}:{self.port}"
-        with patch.object(transport, "resolve", lambda name, port: ["127.0.0.1"]):
+        with patch.object(core_transport, "resolve", lambda name, port: ["127.0.0.1"]):
             return transport.build_transport(f"https://{origin}/key?a=1", [origin], verify=self.pem, **more)
 
     def test_name_is_checked_and_address_is_pinned(self):
@@ -126,7 +127,7 @@ class TestTransport(BaseCase):
 
     def test_private_address_behind_a_public_name_is_refused(self):
         with (
-            patch.object(transport, "resolve", lambda name, port: ["93.184.216.34", "127.0.0.1"]),
+            patch.object(core_transport, "resolve", lambda name, port: ["93.184.216.34", "127.0.0.1"]),
             self.assertRaises(UrlError),
         ):
             transport.build_transport(f"https://node.example:{self.port}/")

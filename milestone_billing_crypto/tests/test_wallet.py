@@ -31,10 +31,34 @@ class TestWallet(CryptoCommon):
                         self.wallet.write({field: secret})
                 self.assertNotIn(secret, str(caught.exception))
                 self.assertNotIn(secret, "\n".join(logs.output))
+                with self.assertRaises(ValidationError):
+                    self.wallet.message_post(body=f"<p>{secret}</p>")
         pool = self._create_wallet({"mode": "pool"})
         for secret in (WORDS, XPRV, "0x" + "ab" * 32):
             with self.assertRaises(ValidationError):
                 pool.action_import_addresses(secret)
+
+    def test_private_keys_are_refused_wherever_an_address_is_asked(self):
+        payment = self.create_payment(100)
+        self.pay_and_settle(payment)
+        refund = self.env["milestone.billing.crypto.refund"].create(
+            {"payment_id": payment.id, "token_id": self.usdc.id, "amount": 10}
+        )
+        line = self.env["milestone.billing.approver"]
+        for secret in (XPRV, WORDS, WORDS.upper(), WORDS.replace(" ", ", "), "0x" + "ab" * 32):
+            for attempt in (
+                lambda secret=secret: self.usdc.sudo().write({"feed_contract": secret}),
+                lambda secret=secret: self.usdc.sudo().write({"contract": secret}),
+                lambda secret=secret: refund.sudo()._confirm_address(secret),
+                lambda secret=secret: line.create({"wallet_address": secret}),
+            ):
+                with self.assertRaises(ValidationError) as caught:
+                    attempt()
+                self.assertIn("private key", str(caught.exception))
+                self.assertNotIn(secret, str(caught.exception))
+        refund.tx_hash = "0x" + "ab" * 32
+        with self.assertRaises(ValidationError):
+            refund.tx_hash = WORDS
 
     def test_each_bad_key_is_refused_with_its_reason(self):
         for text, words in (

@@ -53,6 +53,38 @@ class TestWalletBooks(CryptoCommon, HttpCase):
         self.assertLessEqual(len(self.proxy.requests), 6)
         self.assertEqual(self.env["milestone.billing.crypto.balance"].search_count([]), 1)
 
+    def test_a_thousand_balances_are_one_call(self):
+        self.chain.multicall_contract = self.evm.deploy("Balances").address
+        payments = [self.create_payment(10 + number) for number in range(9)]
+        for payment in payments[:3]:
+            self.pay(payment)
+        self.watch(3)
+        self.proxy.requests.clear()
+        self.chain._sweep()
+        calls = [call["method"] for batch in self.proxy.requests for call in batch]
+        self.assertEqual((calls.count("eth_call"), len(self.proxy.requests)), (1, 2))
+        balances = self.env["milestone.billing.crypto.balance"].search([("is_empty", "=", False)])
+        self.assertEqual(
+            sorted(balances.mapped("base_units"), key=int), [str((10 + n) * MILLION) for n in range(3)]
+        )
+        self.chain.multicall_contract = "0x" + "9" * 40
+        self.chain._sweep()
+        self.assertEqual(set(balances.mapped("state")), {"ok"}, "no contract there: asked one by one")
+
+    def test_balances_of_a_chain_that_changes_meanwhile_are_refused(self):
+        self.pay_and_settle(self.create_payment(10))
+        seen = []
+
+        def change(call, result):
+            if call["method"] == "eth_getBlockByNumber":
+                seen.append(call)
+                return {**result, "hash": f"0x{len(seen):064x}"}
+            return result
+
+        self.proxy.rule = change
+        with self.assertRaisesRegex(UserError, "cannot be used"):
+            self.chain._sweep()
+
     def test_proof_of_wallet_has_no_difference_and_shows_one(self):
         paid, seen = self.create_payment(1500), self.create_payment(200)
         self.pay_and_settle(paid)

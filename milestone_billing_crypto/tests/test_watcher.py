@@ -3,6 +3,7 @@ from unittest.mock import patch
 from odoo.tests import tagged
 
 from .common import MILLION, CryptoCommon
+from .evm.node import CHAIN_ID
 
 
 @tagged("post_install", "-at_install")
@@ -222,11 +223,14 @@ class TestWatcher(CryptoCommon):
         self.watch(3)
         self.assert_paid(payment)
 
-    def test_other_network_stops_before_anything_is_read(self):
+    def test_other_network_stops_before_anything_is_believed(self):
+        payment = self.create_payment(1500)
+        self.pay(payment)
+        self.proxy.requests.clear()
         self.proxy.rule = lambda call, result: "0x1" if call["method"] == "eth_chainId" else result
         self.assert_unchanged("stopped")
-        methods = {call["method"] for calls in self.proxy.requests for call in calls}
-        self.assertNotIn("eth_getLogs", methods)
+        self.assertEqual(len(self.proxy.requests), 1)
+        self.assertFalse(payment.transfer_ids)
 
     def test_failed_and_foreign_transactions_never_become_final(self):
         payment = self.create_payment(1500)
@@ -249,7 +253,8 @@ class TestWatcher(CryptoCommon):
         def limit(call, result):
             if call["method"] == "eth_getLogs":
                 query = call["params"][0]
-                if int(query["toBlock"], 16) - int(query["fromBlock"], 16) + 1 > 5:
+                last = self.evm.head() if query["toBlock"] == "latest" else int(query["toBlock"], 16)
+                if last - int(query["fromBlock"], 16) + 1 > 5:
                     raise self.proxy.Refuse("eth_getLogs is limited to a 5 block range")
             return result
 
@@ -323,7 +328,20 @@ class TestWatcher(CryptoCommon):
         self.watch(3)
         self.assertFalse(payment.transfer_ids)
 
-    def test_ten_thousand_foreign_logs_are_not_recorded(self):
+    def test_listed_token_that_lies_is_found_by_the_balances(self):
+        lying = self.evm.deploy("LyingToken")
+        token = self.usdc.copy({"symbol": "LIE", "contract": lying.address})
+        token.action_verify()
+        self.provider.crypto_token_ids += token
+        payment = self.create_payment(1500, token=token)
+        lying.send("transfer", payment.address_id.address, 1500 * MILLION)
+        self.watch()
+        self.chain._sweep()
+        balance = self.env["milestone.billing.crypto.balance"].search([("token_id", "=", token.id)])
+        self.assertEqual((balance.state, balance.base_units), ("unexplained", "0"))
+        self.assertTrue(self.chain.activity_ids)
+
+    def test_hundreds_of_foreign_logs_are_not_recorded(self):
         payment = self.create_payment(1500)
         self.usdc_contract.send("fan", payment.address_id.address, 300, 1, 1500 * MILLION)
         self.watch(3)
@@ -332,15 +350,59 @@ class TestWatcher(CryptoCommon):
 
     # === COST === #
 
-    def test_one_or_two_requests_a_cycle_whatever_the_number_of_payments(self):
+    def test_one_request_a_cycle_whatever_the_number_of_payments(self):
+        self.chain.scan_lag = 1
         payments = [self.create_payment(100 + number) for number in range(12)]
+        self.watch(1)
+        for _cycle in range(3):
+            self.pay(payments[_cycle])
+            self.proxy.requests.clear()
+            self.chain._read_once()
+            self.assertEqual(len(self.proxy.requests), 1)
+            methods = [call["method"] for call in self.proxy.requests[0]]
+            self.assertLessEqual(methods.count("eth_getLogs"), 4)
+        self.assertEqual(
+            len([one for one in payments if one.transfer_ids]), 2, "the newest block is left out"
+        )
+        self.chain._watch()
         self.proxy.requests.clear()
-        self.evm.mine()
         self.chain._read_once()
-        self.assertLessEqual(len(self.proxy.requests), 2)
-        logs = [call for calls in self.proxy.requests for call in calls if call["method"] == "eth_getLogs"]
-        self.assertLessEqual(len(logs), 4)
-        self.assertEqual(len(payments), 12)
+        self.assertEqual(len(self.proxy.requests), 1, "nothing new is one request too")
+
+    def test_node_that_refuses_an_open_end_is_asked_again(self):
+        payment = self.create_payment(1500)
+
+        def refuse(call, result):
+            if call["method"] == "eth_getLogs" and call["params"][0]["toBlock"] == "latest":
+                raise self.proxy.Refuse("no such thing here")
+            return result
+
+        self.proxy.rule = refuse
+        self.pay_and_settle(payment)
+        self.assert_paid(payment)
+
+    def test_network_that_breaks_unforeseen_is_shown_and_the_others_are_read(self):
+        self.create_payment(1500)
+        other = self.chain.copy({"evm_id": CHAIN_ID + 1, "sequence": 99, "name": "Another"})
+        seen = []
+
+        def read(chain, commit=False):
+            seen.append(chain.id)
+            if chain == self.chain:
+                raise ZeroDivisionError
+
+        Chain = type(self.chain)
+        with (
+            patch.object(Chain, "_watch", read),
+            patch.object(Chain, "_find_watched", lambda chain: self.chain + other),
+            patch.object(self.env.cr, "rollback"),
+            patch.object(self.env.registry["ir.cron"], "_commit_progress", return_value=60),
+            self.assertLogs("odoo.addons.milestone_billing_crypto", "ERROR"),
+        ):
+            self.env["milestone.billing.crypto.chain"].sudo()._cron_watch()
+        self.assertEqual(seen, [self.chain.id, other.id])
+        self.assertEqual(self.chain.watch_state, "error")
+        self.assertIn("ZeroDivisionError", self.chain.last_error)
 
     # === SECRETS === #
 

@@ -10,10 +10,10 @@ _HEX_RE = re.compile(r"0[xX][0-9a-fA-F]{40}")
 
 
 class AddressError(ValueError):
-    """The text is not a usable address; ``code`` tells why."""
+    """The text is not a usable address; ``code`` tells why. It never carries the input: it may be a secret."""
 
-    def __init__(self, code, text):
-        super().__init__(f"{code}: {text[:60]!r}")
+    def __init__(self, code):
+        super().__init__(code)
         self.code = code
 
 
@@ -39,20 +39,20 @@ def normalize(text: str) -> str:
     """
     text = (text or "").strip()
     if not _HEX_RE.fullmatch(text):
-        raise AddressError("format", text)
+        raise AddressError("format")
     plain = text[2:]
     if plain not in (plain.lower(), plain.upper()) and to_checksum(text) != "0x" + plain:
-        raise AddressError("checksum", text)
+        raise AddressError("checksum")
     address = "0x" + plain.lower()
     if address == ZERO_ADDRESS:
-        raise AddressError("zero", text)
+        raise AddressError("zero")
     return address
 
 
 def from_public_key(uncompressed: bytes) -> str:
     """Return the lower-case address of an uncompressed secp256k1 public key (65 bytes, 0x04 first)."""
     if len(uncompressed) != 65 or uncompressed[0] != 4:
-        raise AddressError("format", uncompressed.hex())
+        raise AddressError("format")
     return "0x" + keccak256(uncompressed[1:])[-20:].hex()
 
 
@@ -67,7 +67,7 @@ def from_topic(topic: str) -> str:
     :raise AddressError: if the topic is not a left-padded address.
     """
     if not re.fullmatch(r"0x0{24}[0-9a-fA-F]{40}", topic or ""):
-        raise AddressError("topic", str(topic))
+        raise AddressError("topic")
     return "0x" + topic[26:].lower()
 
 

@@ -35,6 +35,13 @@ def build(request: PaymentRequest) -> str:
     return f"ethereum:{token}@{request.chain_id}/transfer?address={to}&uint256={request.base_units}"
 
 
+def build_coin(to: str, chain_id: int, base_units: int) -> str:
+    """Return the URI of a transfer of the network's own coin."""
+    if base_units <= 0 or chain_id <= 0:
+        raise UriError("amount and chain must be positive")
+    return f"ethereum:{to_checksum(normalize(to))}@{chain_id}?value={base_units}"
+
+
 def parse(uri: str) -> PaymentRequest:
     """Read a URI made by :func:`build`.
 

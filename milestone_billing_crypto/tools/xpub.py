@@ -15,7 +15,8 @@ from .address import from_public_key
 
 #: BIP-32: indices from 2^31 on are hardened and cannot be derived from a public key.
 INDEX_MAX = 2**31 - 1
-_SEED_WORDS_MIN = 11
+#: BIP-39: how many words there are; several lists after each other too.
+_SEED_WORDS = {12, 15, 18, 21, 24, 36, 48}
 _OTHER_PUBLIC = {"tpub", "ypub", "zpub", "upub", "vpub", "Ypub", "Zpub", "Upub", "Vpub"}
 _PRIVATE = {"xprv", "tprv", "yprv", "zprv", "uprv", "vprv", "Yprv", "Zprv", "Uprv", "Vprv"}
 
@@ -36,15 +37,18 @@ class ExtendedKey(NamedTuple):
     fingerprint: str
 
 
-def is_secret(text: str) -> bool:
-    """Tell whether a text looks like a private key or seed words, so that it is dropped at once."""
+def is_secret(text: str, may_be_hash: bool = False) -> bool:
+    """Tell whether a text looks like a private key or seed words, so that it is dropped at once.
+
+    :param bool may_be_hash: 32 bytes in hex are expected there, as in the hash of a transaction.
+    """
     text = (text or "").strip()
     if re.search(r"\b[xtyzuvYZUV]prv[1-9A-HJ-NP-Za-km-z]{20,}", text):
         return True
-    if re.search(r"(?<![0-9a-fA-F])(0x)?[0-9a-fA-F]{64}(?![0-9a-fA-F])", text):
+    if not may_be_hash and re.search(r"(?<![0-9a-fA-F])(0x)?[0-9a-fA-F]{64}(?![0-9a-fA-F])", text):
         return True
-    words = text.split()
-    return len(words) > _SEED_WORDS_MIN and all(re.fullmatch(r"[a-z]{3,8}", word) for word in words)
+    words = [word for word in re.split(r"[\s,;]+", text.lower()) if not re.fullmatch(r"\d{0,2}[.:)]?", word)]
+    return len(words) in _SEED_WORDS and all(re.fullmatch(r"[a-z]{3,8}", word) for word in words)
 
 
 def check(text: str) -> ExtendedKey:

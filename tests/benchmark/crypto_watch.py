@@ -68,17 +68,35 @@ def memory():
 
 def floor(evm, chain, snapshot, first, last):
     """Ask the node alone for the range, in the same steps."""
+    from odoo.addons.milestone_billing_crypto.tools import reading
+
     seconds = size = requests = 0
     for start in range(first, last + 1, chain.span_max):
         end = min(start + chain.span_max - 1, last)
         calls = [
             (call.method, call.params)
-            for call in chain._log_calls(snapshot.tokens, snapshot.addresses, start, end)
+            for call in reading.log_calls(snapshot.tokens, snapshot.addresses, start, end)
         ]
         calls += [("eth_getBlockByNumber", [hex(number), False]) for number in range(start, end + 1)]
         took, got = node_time(evm, calls)
         seconds, size, requests = seconds + took, size + got, requests + 1
     return seconds, size, requests
+
+
+def one_cycle(env, evm, chain):
+    """Return what one poll costs when five blocks have come since the last one."""
+    from odoo import fields
+
+    chain._watch()
+    chain.write({"scan_lag": 1, "last_polled_on": fields.Datetime.subtract(fields.Datetime.now(), seconds=5)})
+    cursor = chain.cursor_block
+    evm.mine(5)
+    started = time.monotonic()
+    chain._read_once()
+    seconds = time.monotonic() - started
+    if chain.cursor_block != cursor + 4:
+        raise AssertionError(f"read up to {chain.cursor_block} instead of {cursor + 4}")
+    return f"{chain.poll_requests} / {chain.poll_calls} / {seconds:.2f}"
 
 
 def measure(env, evm, chain, contract, args):
@@ -99,13 +117,11 @@ def measure(env, evm, chain, contract, args):
         requests, cycles = requests + chain.poll_requests, cycles + 1
     wall, cpu = time.monotonic() - wall, time.process_time() - cpu
     found = env["milestone.billing.crypto.transfer"].search_count([("chain_id", "=", chain.id)])
-    evm.mine(5)
-    chain._read_once()
+    cycle = one_cycle(env, evm, chain)
     rows = [
         ("open addresses", args.open),
         ("blocks x logs", f"{args.blocks} x {LOGS_A_BLOCK}"),
-        ("requests a cycle of 5 blocks", chain.poll_requests),
-        ("calls a cycle of 5 blocks", chain.poll_calls),
+        ("requests / calls / seconds of a cycle of 5 blocks", cycle),
         ("node alone, seconds", f"{node_seconds:.2f} ({node_requests} requests, {size / 2**20:.1f} MiB)"),
         ("watcher, seconds", f"{wall:.2f} ({requests} requests in {cycles} ranges, {cpu:.2f} s CPU)"),
         ("watcher / node", f"{wall / node_seconds:.2f}"),

@@ -3,7 +3,8 @@
 Run inside ``odoo-bin shell -d DATABASE < tests/e2e/evm_demo.py`` with
 
 ``MB_EVM_URL``   the local node, such as http://127.0.0.1:8545/ (``anvil`` as `setup/evm_node` gives it)
-``MB_EVM_PAY``   ``1`` to pay the invoice at once and check the journal entry; otherwise its page is printed
+``MB_EVM_PAY``   ``1`` to pay the invoice at once and check the journal entry, ``no`` to leave the page to a person,
+                 else a token is chosen and what is asked is printed
 
 Running it again finds what is there. Nothing here is for a live database: the accounts of the node are public.
 """
@@ -35,7 +36,7 @@ def ensure_chain(evm):
     Chain = env["milestone.billing.crypto.chain"]
     chain = Chain.search([("evm_id", "=", evm_id)])
     if chain:
-        chain.node_ids.filtered(lambda node: node.url != URL).unlink()
+        chain.node_ids.filtered(lambda node: node.host != urlsplit(URL).netloc).unlink()
     if not chain:
         chain = Chain.create(
             {
@@ -193,14 +194,16 @@ def main():
     chain._watch()
     token = tokens.filtered(lambda one: one.symbol == "USDC")
     invoice = demo_invoice()
-    payment = begin(invoice, provider, token)
-    env.cr.commit()
     base = env["ir.config_parameter"].get_param("web.base.url")
     print(f"invoice {invoice.name}: {base}{invoice.get_portal_url()}")
+    env.cr.commit()
+    if os.environ.get("MB_EVM_PAY") == "no":
+        return
+    payment = begin(invoice, provider, token)
+    env.cr.commit()
     print(f"payment page: {base}{payment._checkout_url()}")
-    command = (
-        f"tests/e2e/evm_pay.py {payment.address_id.checksum} {payment.quote_id._payment_request()['amount']}"
-    )
+    amount = payment.quote_id._payment_request()["amount"]
+    command = f"tests/e2e/evm_pay.py {payment.address_id.checksum} {amount}"
     print(f"pay it: python {command} --token {token.contract} --node {URL}")
     if os.environ.get("MB_EVM_PAY") == "1" and not pay(evm, payment):
         raise SystemExit(1)

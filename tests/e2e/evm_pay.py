@@ -31,7 +31,8 @@ def main():
     decimals = abi.decode_uint(evm.rpc("eth_call", {"to": token, "data": abi.SELECTOR_DECIMALS}, "latest"))
     data = abi.encode_transfer(to, units.parse(args.amount, decimals))
     tx_hash = evm.send({"from": evm.accounts()[args.payer], "to": token, "data": data})
-    evm.mine(args.blocks)
+    if args.blocks:
+        evm.mine(args.blocks)
     print(f"sent {args.amount} to {args.address} in {tx_hash}; {args.blocks} blocks mined")
 
 

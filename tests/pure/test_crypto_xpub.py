@@ -68,8 +68,16 @@ class TestXpub(unittest.TestCase):
         ):
             self.assertTrue(xpub.is_secret(text))
             self.assertTrue(xpub.is_secret(f"  {text}\n"))
+        numbered = "\n".join(f"{number}. {word}" for number, word in enumerate(WORDS.split(), 1))
+        for text in (WORDS.upper(), WORDS.replace(" ", ", "), WORDS.replace(" ", "\n"), numbered):
+            self.assertTrue(xpub.is_secret(text), text)
         for text in (ACCOUNT_XPUB, KNOWN[0], "Main wallet of the studio", "", None):
             self.assertFalse(xpub.is_secret(text))
+
+    def test_hashes_are_secrets_only_where_none_is_expected(self):
+        self.assertFalse(xpub.is_secret("0x" + "ab" * 32, may_be_hash=True))
+        for text in (WORDS, ROOT.PrivateKey().ToExtended()):
+            self.assertTrue(xpub.is_secret(text, may_be_hash=True))
 
     def test_hardened_and_negative_indices_are_refused(self):
         for index in (-1, 2**31):

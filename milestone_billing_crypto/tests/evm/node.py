@@ -98,6 +98,11 @@ class Evm:
                 raise NodeError(f"transaction failed: {tx_hash}")
         return tx_hash
 
+    def pay_coin(self, to, units, sender=0, mine=True):
+        """Send the network's own coin."""
+        tx = {"from": self.accounts()[sender], "to": to, "value": hex(units), "gas": hex(100_000)}
+        return self.send(tx, mine)
+
     def deploy(self, name, *words):
         """Deploy a contract of contracts.json; ``words`` are the encoded constructor arguments."""
         tx = {"from": self.accounts()[9], "data": CONTRACTS[name]["bytecode"] + "".join(words)}

@@ -62,7 +62,7 @@ export class StablecoinCheckout extends Interaction {
     }
 
     async onPayWithWallet(ev) {
-        const { chain, contract, call } = ev.currentTarget.dataset;
+        const { chain, target, call, value } = ev.currentTarget.dataset;
         const problem = this.el.querySelector(".o_stablecoin_wallet_problem");
         problem.classList.add("d-none");
         try {
@@ -73,7 +73,7 @@ export class StablecoinCheckout extends Interaction {
             });
             await window.ethereum.request({
                 method: "eth_sendTransaction",
-                params: [{ from, to: contract, data: call, value: "0x0" }],
+                params: [{ from, to: target, data: call, value }],
             });
         } catch (error) {
             problem.textContent = error.message || String(error);

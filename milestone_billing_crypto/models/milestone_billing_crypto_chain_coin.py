@@ -1,0 +1,113 @@
+"""Receipts in the network's own coin, by the balances of the offered addresses; only where it is listed."""
+
+from datetime import timedelta
+
+from odoo import fields, models
+from odoo.exceptions import UserError
+
+from ..tools import native, transfer_log
+from ..tools.transfer_log import RangeError
+
+#: An address offered while a cycle ran is looked up this far back; see the watcher.
+_FRESH_ADDRESS = timedelta(minutes=6)
+#: Many nodes keep the states of the last 128 blocks only.
+_STATES_KEPT = 120
+
+
+class MilestoneBillingCryptoChain(models.Model):
+    _inherit = "milestone.billing.crypto.chain"
+
+    def _read_coin(self):
+        """Compare the coin's balances of watched addresses with its receipts, and record what changed."""
+        self.ensure_one()
+        coin = self.token_ids.filtered("is_native")
+        is_readable = self.cursor_block and self.watch_state in ("ok", "behind")
+        if not coin or not is_readable or self.cursor_block <= (self.coin_block or 0):
+            return
+        domain = [("wallet_id.is_test", "=", self.is_test), ("watch_until", ">=", fields.Datetime.now())]
+        try:
+            coin._read_price()
+            self._compare_coin(coin, self.env["milestone.billing.crypto.address"].search(domain))
+        except UserError as error:
+            self.last_error = str(error)[:500]
+
+    def _compare_coin(self, coin, addresses):
+        """Record how the coin's balances of addresses changed; returns the balances.
+
+        :raise UserError: if no node answers, or one contradicts itself.
+        """
+        cursor = self.cursor_block
+        self._note_openings(coin, addresses)
+        block, balances = self._read_balances(addresses, coin)
+        expected, found = self._expected_balances(addresses), []
+        for address in addresses:
+            before, after = expected[address.id, coin.id], balances[address.id, coin.id]
+            if before != after:
+                found += self._trace_coin(address, block, before, after)
+        if self._lock_cursor(cursor):
+            self._record_coin(found)
+            self.coin_block = cursor
+        return block, balances
+
+    def _note_openings(self, coin, addresses):
+        """Note what an address held before it was offered: that is no payment."""
+        Balance = self.env["milestone.billing.crypto.balance"]
+        known = Balance.search([("token_id", "=", coin.id), ("address_id", "in", addresses.ids)])
+        new = addresses - known.address_id
+        if not new:
+            return
+        low = max(1, self.cursor_block - self._coin_margin())
+        block, balances = self._read_balances(new, coin, low)
+        Balance.create(
+            [
+                {
+                    **self._prepare_balance_values(key, held, held, block),
+                    "opening_units": str(held),
+                }
+                for key, held in balances.items()
+            ]
+        )
+
+    def _coin_margin(self):
+        """Return how many blocks before the last comparison an address may have been offered and paid unseen."""
+        return min(self._blocks_in(_FRESH_ADDRESS) + 1, _STATES_KEPT)
+
+    def _trace_coin(self, address, block, before, after):
+        """Return ``[(address, transfer, header)]`` of one address whose balance changed."""
+        low = max(1, min(self.coin_block or block.number, block.number) - self._coin_margin())
+        try:
+            changes = native.find_changes(
+                lambda number: self._ask_coin_balance(address, number), low, block.number, before, after
+            )
+        except native.UnknownStateError:
+            changes = [(block.number, after - before)]  # it is there; the node has forgotten since when
+        raw_blocks = self._call(native.block_call(number) for number, _difference in changes)
+        try:
+            return [
+                (address, native.read_receipt(raw, address.address, difference), self._read_known_header(raw))
+                for raw, (_number, difference) in zip(raw_blocks, changes, strict=True)
+            ]
+        except RangeError as error:
+            raise UserError(str(error)) from None
+
+    def _ask_coin_balance(self, address, number):
+        try:
+            return transfer_log.quantity(self._call([native.balance_call(address.address, number)])[0])
+        except (UserError, RangeError) as error:
+            raise native.UnknownStateError(str(error)) from None
+
+    def _read_known_header(self, raw):
+        """Return a block's header; refuses one that is not what was read at that height."""
+        header = transfer_log.parse_header(raw)
+        if (self.hashes or {}).get(str(header.number), header.hash) != header.hash:
+            raise RangeError("the chain changed while balances were compared")
+        return header
+
+    def _record_coin(self, found):
+        addresses, transfers, headers = zip(*found, strict=True) if found else ((), (), ())
+        self.env["milestone.billing.crypto.transfer"]._record_found(
+            self,
+            list(transfers),
+            {header.number: header for header in headers},
+            [address.id for address in addresses],
+        )

@@ -1,0 +1,210 @@
+from odoo import Command
+from odoo.exceptions import UserError
+from odoo.tests import tagged
+from odoo.tools import mute_logger
+from psycopg2 import IntegrityError
+
+from ..tools.address import ZERO_ADDRESS
+from .common import CryptoCommon
+
+ETHER = 10**18
+PRICE = 2500
+
+
+@tagged("post_install", "-at_install")
+class TestCoin(CryptoCommon):
+    """The network's own coin, where a merchant lists it: found by balances, priced by its feed, booked at cost."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.feed = cls.evm.deploy("Feed")
+        cls.multicall = cls.evm.deploy("Balances")
+        cls.splitter = cls.evm.deploy("Splitter")
+        cls.set_price(PRICE)
+        cls.chain.multicall_contract = cls.multicall.address
+        cls.coin = cls.env["milestone.billing.crypto.token"].create(
+            {
+                "symbol": "ETH",
+                "name": "Ether",
+                "chain_id": cls.chain.id,
+                "is_native": True,
+                "decimals": 18,
+                "feed_contract": cls.feed.address,
+                "peg_currency_id": cls.env.ref("base.USD").id,
+            }
+        )
+        cls.coin.action_verify()
+        cls.provider.crypto_token_ids = [Command.link(cls.coin.id)]
+
+    @classmethod
+    def set_price(cls, price):
+        """Let the feed say a price, as of the newest block."""
+        now = int(cls.evm.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        cls.feed.send("set", price * 10**8, now)
+
+    def test_coin_is_quoted_by_its_feed_found_by_its_balance_and_booked_at_cost(self):
+        payment = self.create_payment(1500, token=self.coin)
+        quote = payment.quote_id
+        self.assertEqual(quote.base_units, str(6 * ETHER // 10))
+        self.assertIn("2500", quote.rate_source)
+        request = quote._payment_request()
+        self.assertEqual(
+            (request["target"], request["data"], int(request["value"], 16)),
+            (payment.address_id.checksum, "0x", 6 * ETHER // 10),
+        )
+        self.assertIn(f"?value={quote.base_units}", request["uri"])
+        self.watch(1)
+        tx_hash = self.evm.pay_coin(payment.address_id.address, int(quote.base_units))
+        self.watch()
+        transfer = payment.transfer_ids
+        self.assertEqual((payment.state, transfer.state, transfer.tx_hash), ("seen", "seen", tx_hash))
+        self.assertEqual((transfer.sender, transfer.log_index), (self.payers[0], -1))
+        self.assertEqual(
+            transfer.block_number, int(self.evm.rpc("eth_getTransactionReceipt", tx_hash)["blockNumber"], 16)
+        )
+        self.watch(3)
+        self.assert_paid(payment)
+        self.assertEqual((transfer.price, transfer.lot_cost), ("2500", 1500))
+        journal = self.coin.journal_id
+        self.assertEqual(transfer.move_id.journal_id, journal)
+        line = transfer.move_id.line_ids.filtered(lambda one: one.account_id == journal.default_account_id)
+        self.assertEqual(line.balance, 1500)
+
+    def test_price_that_moved_is_a_rate_difference_and_the_lot_keeps_its_cost(self):
+        payment = self.create_payment(1500, token=self.coin)
+        self.set_price(2400)
+        self.addCleanup(self.set_price, PRICE)
+        self.evm.pay_coin(payment.address_id.address, int(payment.quote_id.base_units))
+        self.watch(3)
+        self.assert_paid(payment)
+        self.assertEqual(payment.transfer_ids.lot_cost, 1440)
+        balances = {line.account_id: line.balance for line in payment.transfer_ids.move_id.line_ids}
+        self.assertEqual(balances[self.company.expense_currency_exchange_account_id], 60)
+
+    def test_payment_by_a_contract_from_inside_is_found_without_a_transaction(self):
+        payment, other = (self.create_payment(amount, token=self.coin) for amount in (500, 500))
+        self.watch(1)
+        total = 2 * int(payment.quote_id.base_units)
+        self.splitter.send("split", payment.address_id.address, other.address_id.address, value=hex(total))
+        self.watch(5)
+        for one in (payment, other):
+            self.assert_paid(one)
+            self.assertEqual((one.transfer_ids.tx_hash, one.transfer_ids.sender), ("", ZERO_ADDRESS))
+            self.assertIn("/block/", one.transfer_ids.explorer_link)
+
+    def test_several_payments_between_two_cycles_are_each_found_in_their_block(self):
+        payment = self.create_payment(1000, token=self.coin)
+        self.watch(1)
+        for units in (ETHER // 10, ETHER // 10, 2 * ETHER // 10):
+            self.evm.pay_coin(payment.address_id.address, units)
+            self.evm.mine(4)
+        self.watch(3)
+        self.assertEqual(len(payment.transfer_ids), 3)
+        self.assertEqual(len(set(payment.transfer_ids.mapped("block_number"))), 3)
+        self.assert_paid(payment)
+
+    def test_money_sent_before_the_first_comparison_is_found(self):
+        payment = self.create_payment(1000, token=self.coin)
+        self.evm.pay_coin(payment.address_id.address, int(payment.quote_id.base_units))
+        self.watch(3)
+        self.assert_paid(payment)
+
+    def test_reorganisation_drops_the_receipt_and_the_next_one_counts_once(self):
+        payment = self.create_payment(1000, token=self.coin)
+        self.watch(1)
+        self.evm.pay_coin(payment.address_id.address, int(payment.quote_id.base_units))
+        self.watch()
+        self.assertEqual(payment.state, "seen")
+        self.evm.reorg(2)
+        self.watch(3)
+        self.assertEqual((payment.state, payment.transfer_ids.state), ("waiting", "orphaned"))
+        self.evm.pay_coin(payment.address_id.address, int(payment.quote_id.base_units), sender=1)
+        self.watch(3)
+        self.assert_paid(payment)
+        self.assertEqual(payment.amount_received, 1000)
+
+    def test_what_an_imported_address_held_before_is_no_payment(self):
+        address = f"0x{CryptoCommon.index + 7 * 10**6:040x}"
+        self.evm.pay_coin(address, 5 * ETHER)
+        self.evm.mine(125)
+        self.watch()
+        self.provider.crypto_wallet_id = self._create_wallet({"mode": "fixed", "fixed_address": address})
+        payment = self.create_payment(1000, token=self.coin)
+        self.watch(2)
+        self.assertFalse(self.env["milestone.billing.crypto.transfer"].search([("receiver", "=", address)]))
+        self.evm.pay_coin(address, int(payment.quote_id.base_units))
+        self.watch(3)
+        self.assert_paid(payment)
+
+    def test_gas_sent_to_a_paid_address_is_no_payment_and_no_alarm(self):
+        payment = self.create_payment(1500)
+        self.pay_and_settle(payment)
+        self.assert_paid(payment)
+        self.evm.pay_coin(payment.address_id.address, ETHER // 100)
+        self.watch(3)
+        gas = payment.address_id.wallet_id.address_ids and self.env[
+            "milestone.billing.crypto.transfer"
+        ].search([("address_id", "=", payment.address_id.id), ("token_id", "=", self.coin.id)])
+        self.assertEqual((gas.booking_state, gas.value), ("ignored", str(ETHER // 100)))
+        self.assertEqual((payment.state, payment.exception_state), ("paid", "none"))
+
+    def test_late_coin_is_found_by_the_daily_check(self):
+        payment = self.create_payment(1000, token=self.coin)
+        self.watch(1)
+        payment.quote_id.expires_on = "2020-01-01"
+        payment.address_id._update({"watch_until": "2020-02-01"})
+        self.evm.pay_coin(payment.address_id.address, int(payment.quote_id.base_units))
+        self.watch(3)
+        self.assertFalse(payment.transfer_ids)
+        self.chain._sweep()
+        self.watch(1)
+        self.assert_paid(payment)
+        self.assertEqual(payment.transfer_ids.match_kind, "late")
+
+    def test_without_a_multicall_contract_it_works_too(self):
+        self.chain.multicall_contract = False
+        payment = self.create_payment(1000, token=self.coin)
+        self.watch(1)
+        self.evm.pay_coin(payment.address_id.address, int(payment.quote_id.base_units))
+        self.watch(3)
+        self.assert_paid(payment)
+
+    def test_coin_without_a_price_of_now_is_not_offered(self):
+        self.coin.sudo().price_on = "2020-01-01"
+        payment = self.create_payment(1000)
+        self.assertNotIn(self.coin, payment._offered_tokens())
+        with self.assertRaises(UserError):
+            payment._choose(self.coin)
+
+    def test_coin_needs_a_feed_and_is_listed_once(self):
+        for values in (
+            {"feed_contract": False},
+            {"contract": self.usdc_contract.address},
+            {"decimals": 6},
+        ):
+            with (
+                self.assertRaises(IntegrityError),
+                mute_logger("odoo.sql_db"),
+                self.env.cr.savepoint(),
+            ):
+                self.coin.sudo().write(values)
+                self.env.flush_all()
+        with self.assertRaises(IntegrityError), mute_logger("odoo.sql_db"), self.env.cr.savepoint():
+            self.coin.copy()
+            self.env.flush_all()
+
+    def test_refund_in_the_coin_is_found_by_its_hash(self):
+        payment = self.create_payment(1000, token=self.coin)
+        self.evm.pay_coin(payment.address_id.address, int(payment.quote_id.base_units))
+        self.watch(3)
+        refund = self.env["milestone.billing.crypto.refund"].create(
+            {"payment_id": payment.id, "token_id": self.coin.id, "amount": 250}
+        )
+        self.assertEqual(refund.base_units, str(ETHER // 10))
+        refund.sudo()._confirm_address(self.payers[6])
+        refund.tx_hash = self.evm.pay_coin(self.payers[6], ETHER // 10, sender=1)
+        self.evm.mine(4)
+        refund.action_find()
+        self.assertEqual((refund.state, refund.account_payment_id.amount), ("done", 250))
+        self.assertTrue(float(refund.gas_text))
