@@ -1,22 +1,12 @@
-"""The main pages of a running server with demo data: they load without an error, and fit a phone.
+"""The main pages of a running server with demo data: they load without an error, and fit a phone."""
 
-Wants MB_ADDRESS (setup/run --with gives it); keeps a picture of each page in MB_PAGES.
-"""
-
-import os
 import re
-from pathlib import Path
-from urllib.parse import urljoin
 
 import pytest
-import requests
-from playwright.sync_api import sync_playwright
+from window import DESKTOP, NARROW, PHONE, browser, find, log_in, visit
 
-ADDRESS = os.environ.get("MB_ADDRESS", "http://127.0.0.1:8069")
-PICTURES = Path(os.environ.get("MB_PAGES", "."))
-DESKTOP = {"width": 1440, "height": 900}
-PHONE = {"width": 390, "height": 844}
-NARROW = {"width": 320, "height": 640}
+__all__ = ["browser", "visit"]  # fixtures
+
 BACKEND = {
     "order": (
         "finance",
@@ -31,32 +21,10 @@ BACKEND = {
 }
 
 
-def ask(session, path, **params):
-    answer = session.post(
-        urljoin(ADDRESS, path), json={"jsonrpc": "2.0", "method": "call", "params": params}, timeout=60
-    ).json()
-    assert "error" not in answer, answer
-    return answer.get("result")
-
-
-def find(session, model, domain, *fields, **options):
-    kwargs = {"fields": list(fields), **options}
-    return ask(
-        session,
-        f"/web/dataset/call_kw/{model}/search_read",
-        model=model,
-        method="search_read",
-        args=[domain],
-        kwargs=kwargs,
-    )
-
-
 @pytest.fixture(scope="session")
 def records():
     """What the demo data made: its web project, and the link in the client's mail."""
-    session = requests.Session()
-    database = os.environ.get("MB_DATABASE", "milestone_demo")
-    ask(session, "/web/session/authenticate", db=database, login="admin", password="admin")
+    session = log_in("admin")
     [order] = find(
         session, "sale.order", [("client_order_ref", "=", "HB-2107")], "milestone_line_ids", "project_id"
     )
@@ -70,73 +38,6 @@ def records():
         "project": order["project_id"][0],
         "link": next(link[0].replace("&amp;", "&") for link in links if link),
     }
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with sync_playwright() as playwright:
-        args = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=os.environ["MB_CHROMIUM"], args=args)
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """One person's window; it collects what the page complains about."""
-
-    def __init__(self, browser, size):
-        phone = size is not DESKTOP
-        self.context = browser.new_context(viewport=size, is_mobile=phone, has_touch=phone)
-        self.page = self.context.new_page()
-        self.problems = []
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("console", self._hear)
-        self.page.on("response", self._look)
-
-    def _hear(self, message):
-        if message.type == "error" and "Failed to load resource" not in message.text:  # told by its response
-            self.problems.append(message.text)
-
-    def _look(self, response):
-        if response.status >= 400:
-            self.problems.append(f"{response.status} {response.url}")
-
-    def log_in(self, login):
-        self.page.goto(urljoin(ADDRESS, "/web/login"))
-        self.page.fill("input[name=login]", login)
-        self.page.fill("input[name=password]", login)
-        self.press("form[action='/web/login'] button[type=submit]")
-
-    def open(self, path):
-        self.page.goto(urljoin(ADDRESS, path), wait_until="load")
-
-    def press(self, selector):
-        """Press what leads to another page, and wait for that."""
-        with self.page.expect_navigation(wait_until="load"):
-            self.page.click(selector)
-
-    def keep(self, name):
-        self.page.screenshot(path=str(PICTURES / f"{name}.png"), full_page=True)
-
-    def check(self):
-        assert self.problems == []
-        width = self.page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
-        assert width <= 0, f"the page is {width} px wider than its window"
-
-
-@pytest.fixture
-def visit(browser):
-    visits = []
-
-    def begin(size):
-        visits.append(Visit(browser, size))
-        return visits[-1]
-
-    yield begin
-    for one in visits:
-        one.context.close()
 
 
 @pytest.mark.parametrize("name", BACKEND)
