@@ -22,6 +22,8 @@ class MilestoneBillingBatch(models.TransientModel):
     reason = fields.Char(help="Shown to the team on each milestone.")
     preview = fields.Html(compute="_compute_preview", sanitize=False)
     ready_count = fields.Integer(compute="_compute_preview")
+    sends_mail = fields.Boolean(compute="_compute_preview")
+    mail_preview = fields.Html(readonly=True, sanitize=False)
 
     def _default_line_ids(self):
         if self.env.context.get("active_model") == "milestone.billing.line":
@@ -33,6 +35,7 @@ class MilestoneBillingBatch(models.TransientModel):
         for batch in self:
             rows = [batch._prepare_preview_row(line) for line in batch.line_ids._origin]
             batch.ready_count = sum(not row["obstacle"] for row in rows)
+            batch.sends_mail = any(row["recipients"] for row in rows)
             batch.preview = self.env["ir.qweb"]._render(
                 "milestone_billing.batch_preview", {"rows": rows, "operation": batch.operation}
             )
@@ -83,6 +86,59 @@ class MilestoneBillingBatch(models.TransientModel):
         if self.operation == "hold" or not line.approval_required:
             return self.env["res.partner"]
         return line.sudo().schedule_id.approver_ids.partner_id or line.partner_id
+
+    # === WHAT THE CLIENT RECEIVES ===
+
+    def action_preview_mail(self):
+        """Show the first mail that this step sends, as the client receives it; nothing is done.
+
+        :raise UserError: if the step sends no mail.
+        """
+        self.ensure_one()
+        self.line_ids.check_access("read")
+        lines = self.line_ids.filtered(
+            lambda line: not self._get_obstacle(line) and self._get_recipients(line)
+        )
+        if not lines:
+            raise UserError(self.env._("This step sends no mail to any client."))
+        with self.env.cr.savepoint() as savepoint:
+            preview = self._render_first_mail(lines[0])
+            savepoint.rollback()
+        self.env.invalidate_all(flush=False)
+        self.mail_preview = preview
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Milestones: Before You Go On"),
+            "res_model": self._name,
+            "res_id": self.id,
+            "views": [(False, "form")],
+            "target": "new",
+        }
+
+    def _render_first_mail(self, line):
+        """Do the step for one milestone and render its first mail; the caller undoes it.
+
+        :rtype: Markup
+        """
+        if self.operation == "complete":
+            line.action_complete()
+        approval = line.sudo()._get_current_approval()
+        seat = approval.seat_ids.filtered(lambda item: not item._get_decision())[:1]
+        link = approval.env["milestone.billing.approval.link"].create(
+            {"seat_id": seat.id, "purpose": "resend"}
+        )
+        link = link.with_context(lang=seat.partner_id.lang or approval.lang)
+        template = link._get_template().with_env(link.env)
+        values = template._generate_template(link.ids, ("subject", "body_html", "email_from"))[link.id]
+        return self.env["ir.qweb"]._render(
+            "milestone_billing.batch_mail_preview",
+            {
+                "sender": values.get("email_from") or line.company_id.email_formatted,
+                "recipient": seat.partner_id.email_formatted or seat.partner_id.name,
+                "subject": values["subject"],
+                "body": values["body_html"],
+            },
+        )
 
     def action_apply(self):
         """Do the step for all milestones that allow it.
