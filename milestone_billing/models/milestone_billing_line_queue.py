@@ -56,6 +56,21 @@ READY_QUERY = """(
            END
 )"""
 
+# What `_get_gate_obstacle` says for one milestone, for a queue of any length.
+BLOCKED_QUERY = """(
+    SELECT queue.id FROM (
+        SELECT line.id, line.state, schedule.gate, LAG(line.id) OVER place AS previous_id,
+               LAG(line.invoice_status) OVER place AS previous_status,
+               LAG(line.amount_total) OVER place AS previous_total
+          FROM milestone_billing_line line
+          JOIN milestone_billing_schedule schedule ON schedule.id = line.schedule_id
+         WHERE line.state != 'cancelled'
+        WINDOW place AS (PARTITION BY line.order_id ORDER BY line.sequence, line.id)
+    ) queue
+     WHERE queue.state = 'planned' AND queue.gate = 'block' AND queue.previous_id IS NOT NULL
+       AND COALESCE(queue.previous_status, 'none') != 'paid' AND COALESCE(queue.previous_total, 0) != 0
+)"""
+
 
 class MilestoneBillingLine(models.Model):
     _inherit = "milestone.billing.line"
@@ -194,11 +209,9 @@ class MilestoneBillingLine(models.Model):
     def _search_is_blocked_by_payment(self, operator, value):
         if operator != "in":
             return NotImplemented
-        candidates = self.sudo().search(
-            [("state", "=", "planned"), ("order_id.state", "=", "sale"), ("schedule_id.gate", "=", "block")]
-        )
-        blocked = candidates.filtered("is_blocked_by_payment")
-        found = Domain("id", "in", blocked.ids)
+        self.flush_model()
+        self.env["milestone.billing.schedule"].flush_model(["gate"])
+        found = Domain("id", "in", SQL(BLOCKED_QUERY))
         return Domain.OR(found if wanted else ~found for wanted in value)
 
     @api.depends("approval_ids.state", "state", "completed_on")

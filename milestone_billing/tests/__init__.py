@@ -32,6 +32,7 @@ from . import test_proof
 from . import test_queue
 from . import test_reminder
 from . import test_retainer
+from . import test_scale
 from . import test_schedule
 from . import test_state
 from . import test_statement
