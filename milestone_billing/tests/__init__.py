@@ -38,6 +38,7 @@ from . import test_state
 from . import test_statement
 from . import test_tie_out
 from . import test_tours
+from . import test_tours_business
 from . import test_view_access
 from . import test_webhook
 from . import test_workbook

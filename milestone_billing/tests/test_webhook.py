@@ -3,6 +3,7 @@ import hashlib
 import hmac
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import psycopg2
@@ -11,6 +12,7 @@ from odoo.exceptions import AccessError, ValidationError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
+from ..models.milestone_billing_approval_decision import Visitor
 from ..tools import url_guard, webhook
 from .common import MilestoneBillingCommon
 
@@ -84,6 +86,62 @@ class TestWebhook(MilestoneBillingCommon):
         types = self.get_types()
         self.assertEqual(types.count("milestone.submitted"), 2)
         self.assertEqual(types[-2:], ["milestone.approved", "milestone.changes_requested"])
+
+    def decide(self, approval, kind, **form):
+        """Let the approver decide, as the page would."""
+        seat = approval.seat_ids[:1]
+        visitor = Visitor(seat=seat, actor_kind="link_holder", presented_at=time.time(), locale="en_US")
+        values = {
+            "snapshot_sha256": approval.snapshot_sha256,
+            "consent_sha256": approval._get_consent_sha256(),
+            "idempotency_key": f"key-{approval.id}-{kind}",
+            "accept": "1",
+            "typed_name": seat.partner_id.name,
+            "reason_code": "quality",
+            "reason": "The footer is wrong",
+            **form,
+        }
+        outcome = approval.with_user(self.env.ref("base.user_root"))._decide(kind, visitor, values)
+        self.assertEqual(outcome.code, "recorded")
+
+    def test_all_six_events_are_told_once_each_through_a_whole_life(self):
+        order = self.create_order(confirm=False)
+        order.milestone_line_ids.approval_required = True
+        order.action_confirm()
+        line = order.milestone_line_ids[0]
+        line.action_complete()
+        self.decide(line.approval_ids, "changes")
+        line.action_submit_again()
+        self.decide(line._get_current_approval(), "approve")
+        self.pay(line.invoice_ids)
+        line._on_paid()
+        self.server.answer = 503
+        self.send()
+        self.assertEqual(set(self.hook.delivery_ids.mapped("state")), {"queued"})
+        self.server.received.clear()
+        self.server.answer = 200
+        for delivery in self.hook.delivery_ids.sorted("id"):
+            delivery.sudo().next_attempt_on = fields.Datetime.now()
+        self.send()
+        self.assertEqual(
+            self.get_types(),
+            [
+                "milestone.completed",
+                "milestone.submitted",
+                "milestone.changes_requested",
+                "milestone.submitted",
+                "milestone.approved",
+                "milestone.posted",
+                "milestone.paid",
+            ],
+        )
+        revisions = [json.loads(body)["data"]["revision"] for _headers, body in self.server.received]
+        self.assertEqual(revisions, [None, 1, 1, 2, 2, 2, 2])
+        ids = [headers["webhook-id"] for headers, _body in self.server.received]
+        self.assertEqual(len(set(ids)), len(ids))
+        self.assertEqual(set(self.hook.delivery_ids.mapped("attempt_count")), {2})
+        self.send()
+        self.assertEqual(len(self.server.received), 7, "what arrived is not sent again")
 
     def test_signature_can_be_checked_by_the_receiver(self):
         self.hook.action_send_test()
