@@ -47,6 +47,7 @@ SCHEDULES = st.fixed_dictionaries(
         "deposit": st.sampled_from([None, "instalment", "final", "prorata"]),
         "retainage": st.sampled_from([0.0, 0.0, 5.0, 10.0, 33.33]),
         "base": st.sampled_from(["net", "gross"]),
+        "tax": st.sampled_from(["now", "release"]),
         "method": st.sampled_from(["stage", "to_date"]),
         "chosen": st.booleans(),
     }
@@ -109,9 +110,12 @@ class TestProperties(DepositCommon):
     @classmethod
     def _create_tax_sets(cls):
         def tax(name, **values):
-            return cls.env["account.tax"].create(
+            record = cls.env["account.tax"].create(
                 {"name": name, "type_tax_use": "sale", "company_id": cls.company.id, **values}
             )
+            parts = record.invoice_repartition_line_ids | record.refund_repartition_line_ids
+            parts.filtered(lambda part: part.repartition_type == "tax").account_id = cls.tax_account
+            return record
 
         included = tax("10 incl", amount=10.0, price_include_override="tax_included")
         fixed = tax("Fee", amount=0.35, amount_type="fixed")
@@ -185,7 +189,8 @@ class TestProperties(DepositCommon):
                 "deposit_mode": "advance" if advance else "instalment",
                 "deposit_recovery": schedule["deposit"] if advance else "final",
                 "retainage_percent": schedule["retainage"],
-                "retainage_base": schedule["base"],
+                "retainage_base": "net" if schedule["tax"] == "release" else schedule["base"],
+                "retainage_tax": schedule["tax"],
                 "retainage_method": schedule["method"],
             }
         )
@@ -336,15 +341,20 @@ class TestProperties(DepositCommon):
                 lambda move: move.state == "draft" and move.milestone_document
             )._post()
         self.check(order, trail)
-        self.assertLedgerIsOrder(order, trail)
         schedule = order.milestone_schedule_id
+        if schedule.retainage_tax == "now":
+            self.assertLedgerIsOrder(order, trail)
         if schedule.amount_retained:
             schedule.release_retainage()
+            order.milestone_line_ids.invoice_ids.filtered(
+                lambda move: move.state == "draft" and move.milestone_document
+            )._post()
             self.assertEqual(schedule.amount_retained, 0.0, trail)
             self.check(order, trail)
+        self.assertLedgerIsOrder(order, trail)
 
     def assertLedgerIsOrder(self, order, trail):
-        moves = self.stages(order).invoice_ids.filtered(
+        moves = order.milestone_line_ids.invoice_ids.filtered(
             lambda move: move.state == "posted" and move.milestone_document
         )
         currency, ledger, expected = order.currency_id, {}, {}
