@@ -119,12 +119,11 @@ class AccountMove(models.Model):
     def _is_trade_settled(self):
         """Tell whether everything that is due apart from the retainage is paid."""
         self.ensure_one()
-        trade = self.line_ids.filtered(
-            lambda line: line.display_type == "payment_term" and not line.milestone_retainage
-        )
+        due = self.line_ids.filtered(lambda line: line.display_type == "payment_term")
+        trade = due.filtered(lambda line: not line.milestone_retainage)
         return (
             self.state == "posted"
-            and bool(trade)
+            and bool(due)
             and self.currency_id.is_zero(sum(trade.mapped("amount_residual_currency")))
         )
 

@@ -40,7 +40,24 @@ READY_QUERY = """(
                        WHERE item.is_milestone_billed), 0) * queue.deposit_limit / 100 / queue.rounding)
               FROM sale_order_line item
              WHERE item.order_id = queue.order_id AND item.display_type IS NULL))
-       AND (queue.gate != 'block' OR queue.previous_status IS NULL OR queue.previous_status = 'paid'
+       AND (queue.kind != 'retainage_release' OR ((queue.amount_type != 'fixed' OR queue.amount_fixed > 0) AND (
+            SELECT COALESCE(SUM(document.amount_retained), 0)
+              FROM account_move document
+              JOIN milestone_billing_line part ON part.id = document.milestone_line_id
+             WHERE part.schedule_id = queue.schedule_id AND (document.state = 'posted'
+                   OR (document.state = 'draft' AND document.milestone_document = 'release'))
+            ) >= CASE WHEN queue.amount_type = 'fixed' THEN queue.amount_fixed
+                      WHEN queue.amount_type = 'percent' AND queue.percent > 0
+                      THEN queue.rounding * 50 / queue.percent
+                      ELSE queue.rounding END
+            AND NOT EXISTS (
+                SELECT 1 FROM project_task defect
+                  JOIN milestone_billing_line part ON part.schedule_id = queue.schedule_id
+                   AND (part.id = defect.milestone_billing_line_id
+                        OR part.project_milestone_id = defect.milestone_id)
+                 WHERE defect.active AND defect.is_milestone_defect AND defect.state NOT IN %(closed)s)))
+       AND (queue.kind = 'retainage_release' OR queue.gate != 'block'
+            OR queue.previous_status IS NULL OR queue.previous_status = 'paid'
             OR COALESCE(queue.previous_total, 0) = 0)
        AND CASE queue.trigger
            WHEN 'date' THEN queue.trigger_date <= %(today)s
@@ -196,7 +213,17 @@ class MilestoneBillingLine(models.Model):
         self.env["project.milestone"].flush_model(["is_reached"])
         self.env["project.task.type"].flush_model(["is_milestone_billing"])
         self.env["project.task"].flush_model(
-            ["state", "stage_id", "milestone_id", "milestone_billing_line_id"]
+            [
+                "state",
+                "stage_id",
+                "milestone_id",
+                "milestone_billing_line_id",
+                "is_milestone_defect",
+                "active",
+            ]
+        )
+        self.env["account.move"].flush_model(
+            ["state", "amount_retained", "milestone_line_id", "milestone_document"]
         )
         return SQL(READY_QUERY, today=fields.Date.context_today(self), closed=tuple(CLOSED_STATES))
 

@@ -46,6 +46,7 @@ from . import test_worked_figures_deposit
 from . import test_worked_figures_retainage
 from . import test_worked_figures_retained_tax
 from . import test_retained_tax_credit
+from . import test_retainage_items
 
 # A database may be tested where the tools for random cases are not installed.
 if find_spec("hypothesis"):
