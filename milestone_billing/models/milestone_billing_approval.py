@@ -46,9 +46,9 @@ class MilestoneBillingApproval(models.Model):
         ondelete="restrict",
         readonly=True,
     )
-    order_id = fields.Many2one(related="line_id.order_id", store=True, index=True)
-    company_id = fields.Many2one(related="line_id.company_id", store=True, index=True)
-    partner_id = fields.Many2one(related="line_id.partner_id", store=True, index=True)
+    order_id = fields.Many2one(related="line_id.order_id", store=True, index=True, precompute=True)
+    company_id = fields.Many2one(related="line_id.company_id", store=True, index=True, precompute=True)
+    partner_id = fields.Many2one(related="line_id.partner_id", store=True, index=True, precompute=True)
     revision = fields.Integer(required=True, readonly=True)
     state = fields.Selection(APPROVAL_STATES, default="requested", required=True, readonly=True, index=True)
     uuid = fields.Char(required=True, readonly=True, default=lambda self: str(uuid.uuid4()))
@@ -99,6 +99,7 @@ class MilestoneBillingApproval(models.Model):
     portal_rank = fields.Integer(
         compute="_compute_portal_rank",
         store=True,
+        precompute=True,
         help="Order in the client's list: waiting, to pay, in work, done.",
     )
 

@@ -24,8 +24,8 @@ class MilestoneBillingApprovalLink(models.Model):
         "milestone.billing.approval.seat", required=True, readonly=True, index=True, ondelete="cascade"
     )
     approval_id = fields.Many2one(related="seat_id.approval_id", store=True, index=True)
-    company_id = fields.Many2one(related="approval_id.company_id", store=True)
-    partner_id = fields.Many2one(related="seat_id.partner_id", store=True, index=True)
+    company_id = fields.Many2one(related="seat_id.company_id", store=True, precompute=True)
+    partner_id = fields.Many2one(related="seat_id.partner_id", store=True, index=True, precompute=True)
     uuid = fields.Char(required=True, readonly=True, default=lambda self: str(uuid.uuid4()))
     purpose = fields.Selection(
         [("request", "Request"), ("reminder", "Reminder"), ("resend", "Sent again"), ("receipt", "Receipt")],
@@ -61,9 +61,13 @@ class MilestoneBillingApprovalLink(models.Model):
         :param str purpose: why.
         :rtype: milestone.billing.approval.link
         """
-        links = self.sudo().create([{"seat_id": seat.id, "purpose": purpose} for seat in seats])
+        links = self.sudo().create(
+            [{"seat_id": seat.id, "approval_id": seat.approval_id.id, "purpose": purpose} for seat in seats]
+        )
         if links:
-            self.env.ref("milestone_billing.ir_cron_send_links").sudo()._trigger()
+            # By the cache of external ids: `ref` would look whether the job still exists, and so does the trigger.
+            cron_id = self.env["ir.model.data"]._xmlid_to_res_id("milestone_billing.ir_cron_send_links")
+            self.env["ir.cron"].sudo().browse(cron_id)._trigger()
         return links
 
     @api.model

@@ -12,7 +12,7 @@ class MilestoneBillingApprovalSeat(models.Model):
     approval_id = fields.Many2one(
         "milestone.billing.approval", required=True, readonly=True, index=True, ondelete="cascade"
     )
-    company_id = fields.Many2one(related="approval_id.company_id", store=True, index=True)
+    company_id = fields.Many2one(related="approval_id.company_id", store=True, index=True, precompute=True)
     currency_id = fields.Many2one(related="approval_id.currency_id")
     partner_id = fields.Many2one(
         "res.partner", string="Contact", required=True, readonly=True, index=True, ondelete="restrict"

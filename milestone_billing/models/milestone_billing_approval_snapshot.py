@@ -107,7 +107,7 @@ class MilestoneBillingApproval(models.Model):
         """
         self.ensure_one()
         line, move = self.line_id.with_context(lang=self.lang).sudo(), self.move_id.sudo()
-        content = move._prepare_milestone_content()
+        content, position = move._prepare_milestone_content(), line._prepare_snapshot_position()
         amounts = {
             name: content[name] for name in ("amount_untaxed", "amount_tax", "amount_total", "currency")
         }
@@ -117,12 +117,12 @@ class MilestoneBillingApproval(models.Model):
             "nonce": secrets.token_hex(16),
             "request_id": self.uuid,
             "revision": self.revision,
-            **line._prepare_snapshot_parties(),
+            **line._prepare_snapshot_parties(position["contract_sum"]),
             **amounts,
             "milestone": line._prepare_snapshot_milestone(),
             "lines": [item for item in content["lines"] if item["kind"] == "product"],
             "retention": line._prepare_snapshot_retention(move),
-            "position": line._prepare_snapshot_position(),
+            "position": position,
             "due_terms": move.invoice_payment_term_id.name or "",
             "invoice_draft_content_sha256": invoice_hash(canonical(content)),
             "files": self._prepare_snapshot_files(),
@@ -224,10 +224,14 @@ class MilestoneBillingApproval(models.Model):
 class MilestoneBillingLine(models.Model):
     _inherit = "milestone.billing.line"
 
-    def _prepare_snapshot_parties(self):
+    def _prepare_snapshot_parties(self, contract):
+        """Give who bills whom under which order.
+
+        :param str contract: amount of the contract, as the statement has it.
+        :rtype: dict
+        """
         order, company = self.order_id, self.company_id
         client = order.partner_id.commercial_partner_id
-        contract = self.schedule_id.amount_contract
         return {
             "seller": {
                 "name": company.name,
@@ -243,7 +247,7 @@ class MilestoneBillingLine(models.Model):
             "order": {
                 "name": order.name,
                 "date": order.date_order.strftime("%Y-%m-%d") if order.date_order else "",
-                "contract_amount": self._get_amount_text(contract),
+                "contract_amount": contract,
                 "client_reference": order.client_order_ref or "",
             },
             "project": {"name": self.project_id.name or ""},

@@ -1,5 +1,6 @@
 import json
 import secrets
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 
@@ -11,6 +12,7 @@ from ..tools.evidence_chain import build_entry, next_head
 
 CHUNK_SIZE = 2000
 POSTCOMMIT_KEY = "milestone_billing_evidence"
+GATHERED_KEY = "milestone_billing_evidence_gathered"
 
 
 class MilestoneBillingEvidence(models.Model):
@@ -53,9 +55,14 @@ class MilestoneBillingEvidence(models.Model):
         :param list events: dictionaries with `chain_id` and `type`, and as far as they apply `company` (a record;
             needed for the first entry of a chain that no milestone has), `actor_kind`, `actor_ref`, `subject`,
             `auth`, `http`, `data`, `pii` (name to plain value). Without an actor, the user of the environment is it.
-        :return: the entries, in the order of the events.
+        :return: the entries, in the order of the events; none within `_gather`.
         :raise EvidenceError: when an event does not follow the schema; nothing is written then.
         """
+        gathered = self.env.cr.cache.get(GATHERED_KEY)
+        if gathered is not None:
+            actor = self._prepare_actor()
+            gathered += [event if "actor_kind" in event else {**actor, **event} for event in events]
+            return self.browse()
         if not events:
             return self.browse()
         companies = {event["chain_id"]: event.get("company") for event in events}
@@ -73,6 +80,24 @@ class MilestoneBillingEvidence(models.Model):
             ids += self._insert_entries(entries[start : start + CHUNK_SIZE])
         self._sequence_after_commit(ids)
         return self.browse(ids)
+
+    @api.model
+    @contextmanager
+    def _gather(self):
+        """Append what is logged within the block by one append at its end; if the block fails, nothing of it.
+
+        Only for blocks that undo nothing by savepoints: what was logged in between would stay.
+        """
+        cache = self.env.cr.cache
+        if GATHERED_KEY in cache:
+            yield
+            return
+        gathered = cache[GATHERED_KEY] = []
+        try:
+            yield
+        finally:
+            cache.pop(GATHERED_KEY, None)
+        self._append(gathered)
 
     @api.model
     def _prepare_actor(self):

@@ -29,7 +29,8 @@ class MilestoneBillingEvidenceHead(models.Model):
         found = self._select_for_update(companies)
         missing = companies.keys() - found.keys()
         if missing:
-            self._insert_missing({chain_id: companies[chain_id] for chain_id in missing})
+            found |= self._insert_missing({chain_id: companies[chain_id] for chain_id in missing})
+        if missing := companies.keys() - found.keys():
             found |= self._select_for_update(missing)
         Log, logs = self.env["milestone.billing.evidence.log"], {}
         for locked in found.values():
@@ -55,6 +56,10 @@ class MilestoneBillingEvidenceHead(models.Model):
                 list(chain_ids),
             )
         )
+        return self._fetch_locked()
+
+    @api.model
+    def _fetch_locked(self):
         return {
             chain_id: {"head": Head(seq, last_hash), "company_ref": company_ref, "log_id": log_id}
             for chain_id, seq, last_hash, company_ref, log_id in self.env.cr.fetchall()
@@ -62,12 +67,15 @@ class MilestoneBillingEvidenceHead(models.Model):
 
     @api.model
     def _insert_missing(self, companies):
-        """Insert heads; one whose row was lost goes on after the entries that are there."""
+        """Insert heads; one whose row was lost goes on after the entries that are there.
+
+        :return: the heads that were inserted, and so are locked; others were inserted meanwhile by somebody else.
+        """
         refs = self._find_company_refs(companies)
         self.env.cr.execute(
             SQL(
                 """
-                INSERT INTO milestone_billing_evidence_head (chain_id, seq, hash, company_ref)
+                INSERT INTO milestone_billing_evidence_head AS head (chain_id, seq, hash, company_ref)
                 SELECT new.chain_id, COALESCE(last.seq, %s), COALESCE(last.entry_hash, %s), new.company_ref
                   FROM unnest(%s::text[], %s::int[]) AS new (chain_id, company_ref)
              LEFT JOIN LATERAL (
@@ -75,12 +83,17 @@ class MilestoneBillingEvidenceHead(models.Model):
                         WHERE entry.chain_id = new.chain_id ORDER BY seq DESC LIMIT 1) AS last ON TRUE
               ORDER BY new.chain_id
            ON CONFLICT (chain_id) DO NOTHING
+             RETURNING head.chain_id, head.seq, head.hash, head.company_ref, (
+                       SELECT log_id FROM milestone_billing_evidence_log AS log
+                        WHERE log.company_ref = head.company_ref AND log.database_uuid = %s)
                 """,
                 *EMPTY_HEAD,
                 list(refs),
                 list(refs.values()),
+                self.env["milestone.billing.evidence.log"]._get_database_uuid(),
             )
         )
+        return self._fetch_locked()
 
     @api.model
     def _find_company_refs(self, companies):

@@ -78,7 +78,10 @@ class MilestoneBillingLine(models.Model):
         pots = self.browse().union(*retained)._get_retained_pots()
         values_list, recovered = [], []
         analytics = self.allocation_ids.order_line_id._get_project_analytics()
-        for line in self.with_context(milestone_project_analytics=analytics):
+        has_models = self.env["account.analytic.distribution.model"].sudo().search_count([], limit=1)
+        for line in self.with_context(
+            milestone_project_analytics=analytics, milestone_analytic_models=bool(has_models)
+        ):
             taken = line._recover_from(advances)
             recovered.append(taken)
             values = line._prepare_document_values(taken, advances)
@@ -172,14 +175,16 @@ class MilestoneBillingLine(models.Model):
         """
         planned = self.allocation_ids.filtered(lambda alloc: not alloc.move_id and alloc._bills_anything())
         amounts = {alloc.order_line_id: alloc._get_amounts() for alloc in planned}
-        digits = self.env["decimal.precision"].precision_get("Product Unit") if taken else 0
-        for columns in taken.values():
-            for order_line, units in columns.items():
-                own = planned.filtered(lambda alloc, key=order_line: alloc.order_line_id == key)
-                whole = dict(units)
-                for part, count in own._get_units(digits).items() if own else ():
-                    whole[part] = whole.get(part, 0) + count
-                amounts[order_line] = self._sum_amounts({order_line: whole})
+        if taken:
+            digits = self.env["decimal.precision"].precision_get("Product Unit")
+            whole = {alloc.order_line_id: alloc._get_units(digits) for alloc in planned}
+            for columns in taken.values():
+                for order_line, units in columns.items():
+                    column = whole.setdefault(order_line, {"net": 0})
+                    for part, count in units.items():
+                        column[part] = column.get(part, 0) + count
+            recovered = {order_line for columns in taken.values() for order_line in columns}
+            amounts.update({key: self._sum_amounts({key: whole[key]}) for key in recovered})
         keys = sorted(amounts, key=lambda order_line: (order_line.sequence, order_line.id))
         return {key: amounts[key] for key in keys}
 
@@ -206,7 +211,12 @@ class MilestoneBillingLine(models.Model):
         )
         self._message_log_batch(
             bodies={
-                line.id: self.env._("Draft invoice %s created.", move._get_html_link())
+                line.id: self.env._("Completed: draft invoice %s created.", move._get_html_link())
+                if not line.approval_required
+                else self.env._(
+                    "Completed: draft invoice %s created, the client is asked to approve.",
+                    move._get_html_link(),
+                )
                 for line, move in zip(self, moves, strict=True)
             }
         )

@@ -147,17 +147,20 @@ class MilestoneBillingLine(models.Model):
         lines = lines.filtered(lambda line: line not in blocked)
         if not lines:
             return lines
-        lines._log_evidence("milestone.completed", data={"trigger": trigger})
-        moves = lines._create_invoices()
-        lines._log_drafted(moves)
         asked = lines.filtered("approval_required")
-        now = fields.Datetime.now()
-        if asked:
-            asked._transition("submit", {"completed_on": now})
-            asked._submit()
-        if unasked := lines - asked:
-            unasked._transition("approve_unasked", {"completed_on": now})
-            unasked._post_drafts(("always",))
+        # At once for the whole orders: the statement in each submission reads all their milestones.
+        asked.order_id.milestone_line_ids.allocation_ids.fetch(["move_id"])
+        moves = lines._create_invoices()
+        unasked, done = lines - asked, {"completed_on": fields.Datetime.now()}
+        with self.env["milestone.billing.evidence"]._gather():
+            lines._log_evidence("milestone.completed", data={"trigger": trigger})
+            lines._log_drafted(moves)
+            # The note that names the draft says it all: no second message for the state.
+            if asked:
+                asked.with_context(mail_notrack=True)._transition("submit", done)
+                asked._submit()
+            unasked.with_context(mail_notrack=True)._transition("approve_unasked", done)
+        unasked._post_drafts(("always",))
         lines.project_milestone_id.sudo().filtered(lambda milestone: not milestone.is_reached).write(
             {"is_reached": True}
         )

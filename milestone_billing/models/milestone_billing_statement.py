@@ -68,7 +68,7 @@ class MilestoneBillingSchedule(models.Model):
         line = as_of_line or self.env["milestone.billing.line"]
         if isinstance(line, int):
             line = line and self.env["milestone.billing.line"].browse(line)
-        return line.sudo() & self.line_ids
+        return line.sudo() & self.order_id.milestone_line_ids
 
     def _get_contract_units(self):
         """Give the net units of the contract as confirmed and as it stands.
@@ -106,8 +106,9 @@ class MilestoneBillingSchedule(models.Model):
 
         :rtype: account.move
         """
-        releases = self.line_ids.filtered(lambda line: line.kind == "retainage_release").invoice_ids
-        moves = self.line_ids.allocation_ids.move_id | releases.filtered(
+        lines = self.order_id.milestone_line_ids
+        releases = lines.filtered(lambda line: line.kind == "retainage_release").invoice_ids
+        moves = lines.allocation_ids.move_id | releases.filtered(
             lambda move: move.state != "cancel" and move.milestone_document
         )
         return moves.sorted(lambda move: (move.milestone_step, move.id))

@@ -35,7 +35,9 @@ class SaleOrderLine(models.Model):
             **({"analytic_distribution": known[self.id] or NO_ANALYTICS} if self.id in known else {}),
         )
         if values.get("analytic_distribution") is NO_ANALYTICS:
-            del values["analytic_distribution"]
+            values["analytic_distribution"] = False
+            if self.env.context.get("milestone_analytic_models", True):
+                del values["analytic_distribution"]  # for the distribution models of accounting
         return values
 
     def _get_project_analytics(self):
