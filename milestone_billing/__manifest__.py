@@ -8,6 +8,7 @@
     "depends": [
         "sale_project",
         "account_payment",
+        "account_edi_ubl_cii",
         "portal",
         "sms",
         "auth_passkey",
@@ -46,6 +47,7 @@
         "wizard/milestone_billing_batch_views.xml",
         "wizard/milestone_billing_import_views.xml",
         "wizard/milestone_billing_on_behalf_views.xml",
+        "wizard/milestone_billing_period_end_views.xml",
         "wizard/milestone_billing_release_views.xml",
         # Views, one file per model
         "views/milestone_billing_template_views.xml",

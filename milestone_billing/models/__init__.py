@@ -14,6 +14,7 @@ from . import milestone_billing_recovery
 from . import milestone_billing_deposit
 from . import milestone_billing_deposit_refund
 from . import milestone_billing_tie_out
+from . import milestone_billing_period_end
 from . import milestone_billing_line_state
 from . import milestone_billing_line_invoice
 from . import milestone_billing_line_blocking
@@ -65,6 +66,7 @@ from . import account_move_check
 from . import account_move_label
 from . import account_move_retainage
 from . import account_move_retained_tax
+from . import account_edi_xml_ubl
 from . import account_move_approval
 from . import payment_transaction
 from . import account_move_payment_link

@@ -11,6 +11,7 @@ from . import test_change_client
 from . import test_dashboard
 from . import test_deposit_limit
 from . import test_deposit_refund
+from . import test_einvoice
 from . import test_enrolment
 from . import test_evidence
 from . import test_evidence_export
@@ -43,6 +44,8 @@ from . import test_view_access
 from . import test_webhook
 from . import test_workbook
 from . import test_worked_figures_deposit
+from . import test_worked_figures_chain
+from . import test_worked_figures_period
 from . import test_worked_figures_retainage
 from . import test_worked_figures_retained_tax
 from . import test_retained_tax_credit
