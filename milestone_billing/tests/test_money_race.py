@@ -11,8 +11,10 @@ from odoo.orm.registry import DummyRLock
 from odoo.tests.common import BaseCase, get_db_name, tagged
 from odoo.tools import mute_logger
 
+from ..models.milestone_billing_line_invoice import MilestoneBillingLine as LineInvoice
 from ..models.milestone_billing_schedule import MilestoneBillingSchedule
 
+LINE_API = "odoo.addons.milestone_billing.models.milestone_billing_line_api"
 TIMEOUT_SECONDS = 120
 RETRY_COUNT_MAX = 20
 CONCURRENCY_ERRORS = (psycopg2.errors.SerializationFailure, psycopg2.errors.DeadlockDetected)
@@ -188,6 +190,70 @@ class TestMoneyRace(BaseCase):
         self.run_together(cron)
         for lines in orders:
             self.assertEqual(self.look(lines, lambda line: [len(one.invoice_ids) for one in line]), [1] * 4)
+
+    def test_killed_worker_leaves_nothing_half_done_and_nothing_done_twice(self):
+        orders = [self.create_order(trigger="date") for _index in range(2)]
+        ids, chunks = [line_id for lines in orders for line_id in lines], []
+
+        def kill_in_second_chunk(lines, moves):
+            lines.env.flush_all()
+            chunks.append(moves.ids)
+            if len(chunks) == 2:
+                with self.registry.cursor() as other:
+                    pid = lines.env.cr.connection.info.backend_pid
+                    other.execute("SELECT pg_terminate_backend(%s)", [pid])
+            return original(lines, moves)
+
+        original = LineInvoice._log_drafted
+        with (
+            patch.object(LineInvoice, "_log_drafted", kill_in_second_chunk),
+            mute_logger("odoo.sql_db", LINE_API),
+            self.assertRaises((psycopg2.OperationalError, psycopg2.InterfaceError)),
+        ):
+            self.run_cron(ids, chunk=3)
+        self.assertEqual(len(chunks[0]), 3)
+        self.assertEqual(len(self.look(ids, lambda lines: lines.invoice_ids)), 3)
+        states = self.look(ids, lambda lines: lines.mapped("state"))
+        self.assertEqual(sorted(states), ["approved"] * 3 + ["planned"] * 5)
+        self.assertEqual(self.look(ids, self.count_completions), 3)
+        self.run_cron(ids, chunk=3)
+        self.assertEqual(self.look(ids, lambda lines: [len(line.invoice_ids) for line in lines]), [1] * 8)
+        self.assertEqual(self.look(ids, self.count_completions), 8)
+
+    def test_bad_record_is_left_out_and_shown(self):
+        lines = self.create_order(trigger="date")
+        original = LineInvoice._prepare_document_values
+
+        def fail_for_third(line, *arguments):
+            if line.id == lines[2]:
+                raise ValueError("no such account")
+            return original(line, *arguments)
+
+        with (
+            patch.object(LineInvoice, "_prepare_document_values", fail_for_third),
+            mute_logger(LINE_API),
+        ):
+            self.run_cron(lines, chunk=4)
+        counts = self.look(lines, lambda found: [len(line.invoice_ids) for line in found])
+        self.assertEqual(counts, [1, 1, 0, 1])
+        notes = self.look(lines, lambda found: [" ".join(line.message_ids.mapped("body")) for line in found])
+        self.assertIn("could not be completed: no such account", notes[2])
+        self.assertNotIn("could not be completed", notes[0] + notes[1] + notes[3])
+        self.run_cron(lines, chunk=4)
+        counts = self.look(lines, lambda found: [len(line.invoice_ids) for line in found])
+        self.assertEqual(counts, [1] * 4)
+
+    def run_cron(self, line_ids, chunk):
+        """Complete due milestones as the job does, with its own commits."""
+        with self.registry.cursor() as cr:
+            Line = self.env_of(cr)["milestone.billing.line"]
+            due = Line.browse(line_ids).filtered(lambda line: line.state == "planned")
+            Line._complete_in_chunks(due, "date", chunk)
+
+    @staticmethod
+    def count_completions(lines):
+        """Count the entries that say that a milestone was completed: as many as there are completions."""
+        return len(lines.evidence_ids.filtered(lambda entry: entry.type == "milestone.completed"))
 
     def test_database_is_the_last_guard(self):
         lines = self.create_order()
