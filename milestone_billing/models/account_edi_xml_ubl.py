@@ -36,12 +36,13 @@ class AccountEdiXmlUblBis3(models.AbstractModel):
     def _add_invoice_base_lines_vals(self, vals):
         """Extend to leave out retainage given back: the invoice that held it back has asked for it already."""
         result = super()._add_invoice_base_lines_vals(vals)
+        given_back = vals["invoice"]._get_milestone_given_back_items()
         vals["base_lines"] = [
             base_line
             for base_line in vals["base_lines"]
             if not base_line["record"]
-            or base_line["record"]._name != "account.move.line"
-            or not base_line["record"].milestone_retainage
+            or base_line["record"]._name != given_back._name
+            or base_line["record"] not in given_back
         ]
         return result
 
@@ -78,13 +79,24 @@ class AccountMove(models.Model):
         )
         return advances.sorted(lambda move: (move.invoice_date, move.id))
 
+    def _get_milestone_given_back_items(self):
+        """Give the invoice lines with retainage that earlier invoices have asked for already.
+
+        Where the tax waits for the release, the retained part was not invoiced before: its lines are lines like others.
+
+        :rtype: account.move.line
+        """
+        self.ensure_one()
+        items = self.invoice_line_ids.filtered("milestone_retainage")
+        return items.browse() if self.milestone_retained_parts else items
+
     def _get_milestone_given_back(self):
         """Give the retainage of earlier invoices that this document asks for beside its own work.
 
         :rtype: float
         """
         self.ensure_one()
-        items = self.invoice_line_ids.filtered("milestone_retainage")
+        items = self._get_milestone_given_back_items()
         return self.currency_id.round(sum(items.mapped("price_total")))
 
     def _get_milestone_asked_elsewhere(self):
@@ -133,8 +145,8 @@ class AccountMove(models.Model):
         return ""
 
     def _need_ubl_cii_xml(self, ubl_cii_format):
-        """Override of `account_edi_ubl_cii`: released retainage was invoiced with its work, once is enough."""
-        if self.milestone_document == "release":
+        """Override of `account_edi_ubl_cii`: released retainage was invoiced with its work, unless its tax waited."""
+        if self.milestone_document == "release" and not self.milestone_retained_parts:
             return False
         return super()._need_ubl_cii_xml(ubl_cii_format)
 
@@ -144,4 +156,5 @@ class AccountMoveLine(models.Model):
 
     def _check_edi_line_tax_required(self):
         """Override of `account_edi_ubl_cii`: retainage given back bears no tax and is no line of the file."""
-        return super()._check_edi_line_tax_required() and not self.milestone_retainage
+        given_back = self.milestone_retainage and not self.move_id.milestone_retained_parts
+        return super()._check_edi_line_tax_required() and not given_back

@@ -210,6 +210,26 @@ class TestEInvoice(EInvoiceCommon):
         self.pay(second.invoice_ids)
         self.assertTotals(self.export(second.invoice_ids), PrepaidAmount="12000.00", PayableAmount="0.00")
 
+    def test_tax_on_retainage_that_waits_for_the_release(self):
+        """The retained part is deducted with its tax, and the release invoices it: a document of its own."""
+        order = self.create_retained_order(self.tax_20, retainage_base="net", retainage_tax="release")
+        order.milestone_line_ids.action_complete()
+        stage = order.milestone_line_ids[0].invoice_ids
+        document = self.export(stage)
+        self.assertTotals(
+            document,
+            TaxExclusiveAmount="2250.00",
+            TaxInclusiveAmount="2700.00",
+            PrepaidAmount="0.00",
+            PayableAmount="2700.00",
+        )
+        release = self.env["account.move"].browse(
+            order.milestone_schedule_id.release_retainage()["invoice_id"]
+        )
+        self.assertTrue(release._need_ubl_cii_xml("ubl_bis3"))
+        self.assertTotals(self.export(release), TaxExclusiveAmount="1000.00", PayableAmount="1200.00")
+        self.assertTotals(self.export(stage), PrepaidAmount="0.00", PayableAmount="2700.00")
+
     def test_advance_and_final_invoice(self):
         order = self.create_deposit_order(taxes=self.tax_20)
         deposit = order.milestone_line_ids[0]
