@@ -16,6 +16,7 @@ from . import milestone_billing_deposit_refund
 from . import milestone_billing_tie_out
 from . import milestone_billing_period_end
 from . import milestone_billing_line_state
+from . import milestone_billing_opening
 from . import milestone_billing_line_invoice
 from . import milestone_billing_line_blocking
 from . import milestone_billing_deposit_limit
@@ -93,9 +94,13 @@ from . import milestone_billing_reminder_digest
 from . import milestone_billing_demo
 from . import milestone_billing_line_buttons
 from . import milestone_billing_line_paper
+from . import milestone_billing_opening_schedule
+from . import account_move_earlier
 from . import milestone_billing_statement_date
 from . import milestone_billing_statement_customer
 from . import account_move_release_paper
+from . import milestone_billing_end
+from . import milestone_billing_end_credit
 from . import account_move_evidence
 from . import milestone_billing_change
 from . import milestone_billing_change_line

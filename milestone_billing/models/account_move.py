@@ -141,6 +141,7 @@ class AccountMove(models.Model):
 
         return {
             "move_id": self.id,
+            "line_id": self.milestone_line_id.id,
             "number": self.name,
             "date": self.invoice_date,
             "label": self.milestone_line_id.display_name,

@@ -21,7 +21,9 @@ class AccountMove(models.Model):
         if release.milestone_document != "release" or release.move_type != "out_invoice":
             return {}
         rounding = release.currency_id.rounding
-        entries = [
+        openings = release.milestone_line_id.schedule_id._get_openings()
+        entries = [Entry(opening, to_units(opening.amount_retained, rounding)) for opening in openings]
+        entries += [
             Entry(move, to_units(move.amount_retained, rounding), move.reversed_entry_id or None)
             for move in release._get_moves_to_release()
         ]
@@ -31,7 +33,7 @@ class AccountMove(models.Model):
             for name in ("held", "before", "now", "left")
         }
         return {
-            "rows": [self._prepare_sheet_row(move, row, rounding) for move, row in rows.items()],
+            "rows": [record._prepare_sheet_row(row, rounding) for record, row in rows.items()],
             "totals": totals,
         }
 
@@ -61,10 +63,22 @@ class AccountMove(models.Model):
             lambda move: move == self or (move.state == "posted" and (move.milestone_step, move.id) < place)
         ).sorted(lambda move: (move.milestone_step, move.id))
 
-    def _prepare_sheet_row(self, move, row, rounding):
+    def _prepare_sheet_row(self, row, rounding):
         return {
-            "number": move.name,
-            "date": move.invoice_date,
-            "label": move.milestone_line_id.name,
+            "number": self.name,
+            "date": self.invoice_date,
+            "label": self.milestone_line_id.name,
+            **{name: to_text(getattr(row, name), rounding) for name in ("held", "before", "now", "left")},
+        }
+
+
+class MilestoneBillingOpening(models.Model):
+    _inherit = "milestone.billing.opening"
+
+    def _prepare_sheet_row(self, row, rounding):
+        return {
+            "number": self.reference,
+            "date": self.date,
+            "label": self.line_id.name,
             **{name: to_text(getattr(row, name), rounding) for name in ("held", "before", "now", "left")},
         }

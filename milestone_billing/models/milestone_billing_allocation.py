@@ -6,6 +6,8 @@ from ..tools.money import to_text, to_units
 class MilestoneBillingAllocation(models.Model):
     """Which part of an order line a milestone bills: planned without a document, billed with one.
 
+    The document is an invoice or credit note of this ledger, or an invoice that was issued before elsewhere.
+
     Credit notes add rows with negative amounts. For every order line the rows of all milestones add up to
     the order line, so nothing is billed twice and nothing is lost.
     """
@@ -30,13 +32,21 @@ class MilestoneBillingAllocation(models.Model):
         ondelete="restrict",
         help="The invoice or credit note that bills this part; empty while it is planned.",
     )
+    opening_id = fields.Many2one(
+        "milestone.billing.opening",
+        string="Billed Before",
+        readonly=True,
+        index="btree_not_null",
+        ondelete="cascade",
+        help="The outside invoice that billed this part before the order was billed here.",
+    )
     percent = fields.Float(
         string="Share (%)",
         digits=(16, 6),
         help="Share of the order line that this milestone bills, when lines are chosen by hand.",
     )
     _planned_once = models.UniqueIndex(
-        "(line_id, order_line_id) WHERE move_id IS NULL",
+        "(line_id, order_line_id) WHERE move_id IS NULL AND opening_id IS NULL",
         "An order line can be planned only once in the same milestone.",
     )
     _percent_range = models.Constraint(
@@ -46,8 +56,17 @@ class MilestoneBillingAllocation(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         # The index on planned rows looks at the database: rows that got their document just now must be there.
-        self.flush_model(["move_id"])
+        self.flush_model(["move_id", "opening_id"])
         return super().create(vals_list)
+
+    def _is_billed(self):
+        """Tell whether a document bills this part, here or before."""
+        self.ensure_one()
+        return bool(self.move_id or self.opening_id)
+
+    def _filter_planned(self):
+        """Keep what no document bills yet."""
+        return self.filtered(lambda alloc: not alloc.move_id and not alloc.opening_id)
 
     def _add_amounts(self, amounts):
         """Raise or lower a planned allocation, removing it when nothing is left.

@@ -31,7 +31,11 @@ class MilestoneBillingSchedule(models.Model):
         help="Untaxed advance that is billed and not yet recovered.",
     )
 
-    @api.depends("line_ids.allocation_ids.move_id", "line_ids.recovery_ids.amount_untaxed")
+    @api.depends(
+        "line_ids.allocation_ids.move_id",
+        "line_ids.allocation_ids.opening_id",
+        "line_ids.recovery_ids.amount_untaxed",
+    )
     def _compute_amount_advance(self):
         for schedule in self:
             billed = schedule._get_advance_allocations()
@@ -41,7 +45,9 @@ class MilestoneBillingSchedule(models.Model):
             )
 
     def _get_advance_allocations(self):
-        return self.line_ids.allocation_ids.filtered("move_id.milestone_is_advance")
+        return self.line_ids.allocation_ids.filtered(
+            lambda alloc: alloc.move_id.milestone_is_advance or alloc.opening_id.is_advance
+        )
 
     def _get_unrecovered(self, deposit=None):
         """Give what is left to recover of the billed advances.
@@ -99,9 +105,7 @@ class MilestoneBillingLine(models.Model):
     def _filter_open(self):
         """Keep the stages that still have something to bill."""
         return self.filtered(
-            lambda line: (
-                line._is_planned_on_order() and line.allocation_ids.filtered(lambda alloc: not alloc.move_id)
-            )
+            lambda line: line._is_planned_on_order() and line.allocation_ids._filter_planned()
         )
 
     def _is_advance(self, advances):
@@ -126,7 +130,7 @@ class MilestoneBillingLine(models.Model):
         """
         line = self._in_client_language()
         digits = self.env["decimal.precision"].precision_get("Product Unit")
-        planned = line.allocation_ids.filtered(lambda alloc: not alloc.move_id)
+        planned = line.allocation_ids._filter_planned()
         columns = {alloc.order_line_id: alloc._get_units(digits) for alloc in planned}
         book["left"][self] = {key: dict(units) for key, units in columns.items()}
         book["open"] -= self
@@ -226,6 +230,8 @@ class MilestoneBillingLine(models.Model):
         invoice = self._get_live_invoice()
         if invoice.state == "posted":
             return self.env._("Deposit deducted, %s", invoice.name)
+        if references := ", ".join(self.opening_ids.filtered("is_advance").mapped("reference")):
+            return self.env._("Deposit deducted, %s", references)
         return self.env._("Deposit deducted, %s", self.reference)
 
     def _get_down_payment_account(self, order_line):
@@ -273,7 +279,7 @@ class MilestoneBillingLine(models.Model):
         return min(max(nets[self] / total, Fraction(0)), Fraction(1)) if total else Fraction(0)
 
     def _get_planned_net(self):
-        planned = self.allocation_ids.filtered(lambda alloc: not alloc.move_id)
+        planned = self.allocation_ids._filter_planned()
         return sum(planned.mapped("amount_untaxed"))
 
     def _prepare_recovery_lines(self, taken):

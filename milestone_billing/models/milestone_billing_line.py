@@ -137,6 +137,7 @@ class MilestoneBillingLine(models.Model):
             ("partial", "Partly paid"),
             ("paid", "Paid"),
             ("credited", "Credited"),
+            ("before", "Billed before"),
         ],
         compute="_compute_invoice_status",
         store=True,
@@ -243,10 +244,15 @@ class MilestoneBillingLine(models.Model):
             self.amount_tax = sum(values["amount_tax"] for values in amounts)
         self.amount_total = self.amount_untaxed + self.amount_tax
 
-    @api.depends("allocation_ids.move_id", "allocation_ids.amount_untaxed", "allocation_ids.move_id.state")
+    @api.depends(
+        "allocation_ids.move_id",
+        "allocation_ids.opening_id",
+        "allocation_ids.amount_untaxed",
+        "allocation_ids.move_id.state",
+    )
     def _compute_amount_billed(self):
         for line in self:
-            billed = line.allocation_ids.filtered(lambda a: a.move_id.state == "posted")
+            billed = line.allocation_ids.filtered(lambda a: a.opening_id or a.move_id.state == "posted")
             line.amount_billed = sum(billed.mapped("amount_untaxed"))
 
     @api.depends(
@@ -255,6 +261,8 @@ class MilestoneBillingLine(models.Model):
         "invoice_ids.amount_residual",
         "invoice_ids.milestone_claim",
         "amount_billed",
+        "state",
+        "opening_ids.is_booked",
     )
     def _compute_invoice_status(self):
         for line in self:
@@ -266,7 +274,9 @@ class MilestoneBillingLine(models.Model):
             credited = self.invoice_ids.filtered(
                 lambda move: move.milestone_document == "stage" and move.state == "posted"
             )
-            return "credited" if credited else "none"
+            if credited:
+                return "credited"
+            return "before" if self.state == "approved" and self.opening_ids.filtered("is_booked") else "none"
         if claim.state == "draft":
             return "draft"
         if claim.payment_state in ("paid", "in_payment"):
@@ -390,7 +400,7 @@ class MilestoneBillingLine(models.Model):
         return self.state != "cancelled" and self.kind != "retainage_release"
 
     def _get_billed_allocations(self):
-        return self.allocation_ids.filtered("move_id")
+        return self.allocation_ids.filtered(lambda alloc: alloc._is_billed())
 
     def _get_fixed_allocations(self):
         """Give the allocations that no longer move: all those of a milestone that was ever billed."""
@@ -424,7 +434,7 @@ class MilestoneBillingLine(models.Model):
         self.ensure_one()
         chosen = {
             alloc.order_line_id._origin.id: fraction(alloc.percent) / 100
-            for alloc in self.allocation_ids
-            if not alloc.move_id and alloc.percent
+            for alloc in self.allocation_ids._filter_planned()
+            if alloc.percent
         }
         return {key: chosen[key._origin.id] for key in order_lines if key._origin.id in chosen}

@@ -33,7 +33,7 @@ class MilestoneBillingLine(models.Model):
             line.blocked_reason = line._get_waiting_reason(obstacles)
 
     def _get_waiting_reason(self, obstacles):
-        if self.state == "cancelled" or self.invoice_status in ("posted", "partial", "paid"):
+        if self.state == "cancelled" or self.invoice_status in ("posted", "partial", "paid", "before"):
             return False
         if self.is_on_hold:
             return self._get_hold_sentence()
@@ -100,13 +100,20 @@ class MilestoneBillingLine(models.Model):
         if self.schedule_id.gate != "block":
             return False
         previous = self._get_previous_line()
-        if not previous or previous.invoice_status == "paid" or not previous.amount_total:
+        if not previous or previous._is_settled() or not previous.amount_total:
             return False
         return self.env._(
             "“%(name)s” opens when the milestone before it, “%(previous)s”, is paid.",
             name=self.name,
             previous=previous.name,
         )
+
+    def _is_settled(self):
+        """Tell whether nothing has to be paid for this milestone any more; what was billed before is paid elsewhere.
+
+        :rtype: bool
+        """
+        return self.invoice_status in ("paid", "before")
 
     def _get_previous_line(self):
         """Give the milestone before this one in the schedule.

@@ -88,7 +88,7 @@ class MilestoneBillingLine(models.Model):
         :param list values_list: the credit note's negative allocations.
         """
         self.ensure_one()
-        planned = {alloc.order_line_id.id: alloc for alloc in self.allocation_ids if not alloc.move_id}
+        planned = {alloc.order_line_id.id: alloc for alloc in self.allocation_ids._filter_planned()}
         Allocation = self.env["milestone.billing.allocation"].sudo()
         for values in values_list:
             back = {
@@ -106,7 +106,7 @@ class MilestoneBillingLine(models.Model):
     def _withdraw_credited(self, credit):
         """Undo `_plan_credited` for a credit note that is not valid any more."""
         self.ensure_one()
-        planned = {alloc.order_line_id: alloc for alloc in self.allocation_ids if not alloc.move_id}
+        planned = {alloc.order_line_id: alloc for alloc in self.allocation_ids._filter_planned()}
         if self._get_live_invoice() or credit.milestone_allocation_ids.order_line_id - self.env[
             "sale.order.line"
         ].union(*planned):

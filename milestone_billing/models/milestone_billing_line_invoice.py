@@ -18,7 +18,7 @@ class MilestoneBillingLine(models.Model):
         self.ensure_one()
         Schedule = self.env["milestone.billing.schedule"]
         digits = self.env["decimal.precision"].precision_get("Product Unit")
-        planned = {alloc.order_line_id: alloc for alloc in self.allocation_ids if not alloc.move_id}
+        planned = {alloc.order_line_id: alloc for alloc in self.allocation_ids._filter_planned()}
         values_list = []
         for order_line, units in by_order_line.items():
             alloc = planned.pop(order_line, None)
@@ -37,7 +37,7 @@ class MilestoneBillingLine(models.Model):
         return values_list, stale.filtered(lambda a: not a.percent)
 
     def _drop_planned_allocations(self):
-        self.allocation_ids.filtered(lambda alloc: not alloc.move_id).sudo().unlink()
+        self.allocation_ids._filter_planned().sudo().unlink()
 
     # === INVOICES ===
 
@@ -59,8 +59,12 @@ class MilestoneBillingLine(models.Model):
     def _get_invoice_label(self):
         """Name the milestone on its invoice: “Milestone 2 of 4: Build complete”.
 
+        A release bills no stage, so it is known by its name alone.
+
         :rtype: str
         """
+        if self.kind == "retainage_release":
+            return self.name
         position, count = self._get_position()
         return self.env._(
             "Milestone %(position)s of %(count)s: %(name)s", position=position, count=count, name=self.name
@@ -94,7 +98,7 @@ class MilestoneBillingLine(models.Model):
         context = self._get_invoicing_context()  # replaces the caller's, on purpose
         moves = Move.sudo().with_context(context).create(values_list)  # pylint: disable=context-overridden
         for line, move in zip(self, moves, strict=True):
-            line.allocation_ids.filtered(lambda alloc: not alloc.move_id).sudo().move_id = move
+            line.allocation_ids._filter_planned().sudo().move_id = move
         self._keep_recovered(moves, recovered)
         return moves.with_context(self.env.context)  # pylint: disable=context-overridden
 
@@ -151,7 +155,7 @@ class MilestoneBillingLine(models.Model):
         """
         line = self._in_client_language()
         values, amounts = line._prepare_head_values(), line._get_amounts_to_bill(taken)
-        planned = line.allocation_ids.filtered(lambda alloc: not alloc.move_id)
+        planned = line.allocation_ids._filter_planned()
         lines = [
             order_line._prepare_milestone_invoice_line(amounts[order_line], line, sequence)
             for sequence, order_line in enumerate(amounts, start=1)
@@ -173,7 +177,7 @@ class MilestoneBillingLine(models.Model):
         :return: amounts by order line, in the order of the order.
         :rtype: dict
         """
-        planned = self.allocation_ids.filtered(lambda alloc: not alloc.move_id and alloc._bills_anything())
+        planned = self.allocation_ids._filter_planned().filtered(lambda alloc: alloc._bills_anything())
         amounts = {alloc.order_line_id: alloc._get_amounts() for alloc in planned}
         if taken:
             digits = self.env["decimal.precision"].precision_get("Product Unit")

@@ -144,12 +144,12 @@ class AccountMove(models.Model):
         return line.kind == "final" or (lines and line == lines[-1]) or self.milestone_document == "release"
 
     def _prepare_paper_rows(self, lines, current, earlier):
-        before = self.browse([row["move_id"] for row in earlier]).sudo().milestone_line_id
+        before = {row["line_id"] for row in earlier}
         return [
             {
                 "line": line,
                 "number": number,
-                "place": "this" if line == current else "before" if line in before else "later",
+                "place": "this" if line == current else "before" if line.id in before else "later",
             }
             for number, line in enumerate(lines, start=1)
         ]

@@ -9,7 +9,7 @@ from .milestone_billing_line import LINE_STATES
 
 READY_QUERY = """(
     SELECT queue.id FROM (
-        SELECT line.*, o.state AS order_state, o.client_order_ref, schedule.gate,
+        SELECT line.*, o.state AS order_state, o.client_order_ref, schedule.gate, schedule.ended_on,
                LAG(line.invoice_status) OVER place AS previous_status,
                LAG(line.amount_total) OVER place AS previous_total,
                COUNT(*) FILTER (WHERE line.state = 'planned') OVER place AS planned_count,
@@ -27,7 +27,8 @@ READY_QUERY = """(
         WINDOW place AS (PARTITION BY line.order_id ORDER BY line.sequence, line.id)
     ) queue
       LEFT JOIN project_milestone stage ON stage.id = queue.project_milestone_id
-     WHERE queue.state = 'planned' AND queue.is_on_hold IS NOT TRUE AND queue.order_state = 'sale'
+     WHERE queue.state = 'planned' AND queue.is_on_hold IS NOT TRUE
+       AND (queue.order_state = 'sale' OR (queue.kind = 'retainage_release' AND queue.ended_on IS NOT NULL))
        AND COALESCE(queue.invoice_status, 'none') IN ('none', 'credited')
        AND (queue.po_required IS NOT TRUE OR COALESCE(queue.client_order_ref, '') != '')
        AND (queue.proof_required IS NOT TRUE OR EXISTS (
@@ -46,7 +47,10 @@ READY_QUERY = """(
               JOIN milestone_billing_line part ON part.id = document.milestone_line_id
              WHERE part.schedule_id = queue.schedule_id AND (document.state = 'posted'
                    OR (document.state = 'draft' AND document.milestone_document = 'release'))
-            ) >= CASE WHEN queue.amount_type = 'fixed' THEN queue.amount_fixed
+            ) + COALESCE((
+            SELECT SUM(opening.amount_retained) FROM milestone_billing_opening opening
+             WHERE opening.schedule_id = queue.schedule_id AND opening.is_booked), 0)
+            >= CASE WHEN queue.amount_type = 'fixed' THEN queue.amount_fixed
                       WHEN queue.amount_type = 'percent' AND queue.percent > 0
                       THEN queue.rounding * 50 / queue.percent
                       ELSE queue.rounding END
@@ -57,11 +61,11 @@ READY_QUERY = """(
                         OR part.project_milestone_id = defect.milestone_id)
                  WHERE defect.active AND defect.is_milestone_defect AND defect.state NOT IN %(closed)s)))
        AND (queue.kind = 'retainage_release' OR queue.gate != 'block'
-            OR queue.previous_status IS NULL OR queue.previous_status = 'paid'
+            OR queue.previous_status IS NULL OR queue.previous_status IN ('paid', 'before')
             OR COALESCE(queue.previous_total, 0) = 0)
        AND CASE queue.trigger
            WHEN 'date' THEN queue.trigger_date <= %(today)s
-           WHEN 'previous_paid' THEN queue.previous_status = 'paid'
+           WHEN 'previous_paid' THEN queue.previous_status IN ('paid', 'before')
            WHEN 'manual' THEN queue.planned_count = 1
            WHEN 'order_confirmed' THEN queue.planned_count = 1
            ELSE stage.is_reached IS TRUE OR (
@@ -85,7 +89,7 @@ BLOCKED_QUERY = """(
         WINDOW place AS (PARTITION BY line.order_id ORDER BY line.sequence, line.id)
     ) queue
      WHERE queue.state = 'planned' AND queue.gate = 'block' AND queue.previous_id IS NOT NULL
-       AND COALESCE(queue.previous_status, 'none') != 'paid' AND COALESCE(queue.previous_total, 0) != 0
+       AND COALESCE(queue.previous_status, 'none') NOT IN ('paid', 'before') AND COALESCE(queue.previous_total, 0) != 0
 )"""
 
 
@@ -177,7 +181,7 @@ class MilestoneBillingLine(models.Model):
         if self.trigger == "date":
             return bool(self.trigger_date) and self.trigger_date <= fields.Date.context_today(self)
         if self.trigger == "previous_paid":
-            return self._get_previous_line().invoice_status == "paid"
+            return self._get_previous_line()._is_settled()
         previous = self._get_previous_lines()
         return not previous.filtered(lambda line: line.state == "planned")
 
@@ -209,7 +213,7 @@ class MilestoneBillingLine(models.Model):
             ["price_subtotal", "untaxed_amount_invoiced", "is_milestone_billed", "is_downpayment"]
         )
         self.env["res.company"].flush_model(["milestone_deposit_policy", "milestone_deposit_limit"])
-        self.env["milestone.billing.schedule"].flush_model(["gate"])
+        self.env["milestone.billing.schedule"].flush_model(["gate", "ended_on"])
         self.env["project.milestone"].flush_model(["is_reached"])
         self.env["project.task.type"].flush_model(["is_milestone_billing"])
         self.env["project.task"].flush_model(
@@ -225,6 +229,7 @@ class MilestoneBillingLine(models.Model):
         self.env["account.move"].flush_model(
             ["state", "amount_retained", "milestone_line_id", "milestone_document"]
         )
+        self.env["milestone.billing.opening"].flush_model(["schedule_id", "is_booked", "amount_retained"])
         return SQL(READY_QUERY, today=fields.Date.context_today(self), closed=tuple(CLOSED_STATES))
 
     @api.depends("state", "schedule_id.gate", "order_id.milestone_line_ids.invoice_status")

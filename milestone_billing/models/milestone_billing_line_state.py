@@ -138,7 +138,11 @@ class MilestoneBillingLine(models.Model):
         :return: the milestones that were completed.
         """
         self.schedule_id._lock()
-        lines = self.filtered(lambda line: not line._get_live_invoice() and line.state != "cancelled")
+        lines = self.filtered(
+            lambda line: (
+                not line._get_live_invoice() and line.state != "cancelled" and line.invoice_status != "before"
+            )
+        )
         if skipped := self - lines:
             _logger.info("already billed or cancelled, skipped: %s", skipped.mapped("reference"))
         blocked = lines._get_completion_obstacles()

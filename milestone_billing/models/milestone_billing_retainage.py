@@ -74,7 +74,9 @@ class MilestoneBillingSchedule(models.Model):
         "The limits of the retainage cannot be negative, nor its completion above 100 %.",
     )
 
-    @api.depends("line_ids.invoice_ids.amount_retained", "line_ids.invoice_ids.state")
+    @api.depends(
+        "line_ids.invoice_ids.amount_retained", "line_ids.invoice_ids.state", "opening_ids.amount_retained"
+    )
     def _compute_amount_retained(self):
         for schedule in self:
             schedule.amount_retained = to_float(schedule._get_held_units(), schedule.currency_id.rounding)
@@ -111,8 +113,9 @@ class MilestoneBillingSchedule(models.Model):
         moves = self._get_documents()
         release = moves.filtered(lambda move: move.milestone_line_id.kind == "retainage_release")
         work = self.line_ids.allocation_ids.filtered(
-            lambda alloc: alloc.move_id and alloc.line_id.kind not in NOT_RETAINED_KINDS
+            lambda alloc: alloc._is_billed() and alloc.line_id.kind not in NOT_RETAINED_KINDS
         )
+        before = self._get_retained_before_units()
         columns = self._get_order_columns(self.order_id)
         contract = sum(units["net"] for units in columns.values())
         if gross:
@@ -125,8 +128,8 @@ class MilestoneBillingSchedule(models.Model):
         return Position(
             contract=contract,
             before=sum(alloc._get_retainage_base_units(gross) for alloc in work),
-            withheld=sum(to_units(move.amount_retained, rounding) for move in moves - release),
-            held=sum(to_units(move.amount_retained, rounding) for move in moves),
+            withheld=before + sum(to_units(move.amount_retained, rounding) for move in moves - release),
+            held=before + sum(to_units(move.amount_retained, rounding) for move in moves),
         )
 
     def _retain(self, lines):
@@ -140,7 +143,7 @@ class MilestoneBillingSchedule(models.Model):
         terms, position, parts = self._get_retainage_terms(), self._get_retainage_position(), {}
         gross = self.retainage_base == "gross"
         for line in lines.filtered(lambda line: line.kind not in NOT_RETAINED_KINDS):
-            planned = line.allocation_ids.filtered(lambda alloc: not alloc.move_id)
+            planned = line.allocation_ids._filter_planned()
             work = sum(alloc._get_retainage_base_units(gross) for alloc in planned)
             part = parts[line] = retain(terms, position, work)
             position = Position(
@@ -202,13 +205,14 @@ class MilestoneBillingSchedule(models.Model):
         }
 
     def _get_held_units(self):
-        """Give what can be released: held on posted documents, less releases that are drafted already.
+        """Give what can be released: held on posted documents and outside, less releases that are drafted already.
 
         :rtype: int
         """
         self.ensure_one()
         moves, rounding = self._get_held_documents(), self.currency_id.rounding
-        return sum(to_units(move.amount_retained, rounding) for move in moves)
+        documents = sum(to_units(move.amount_retained, rounding) for move in moves)
+        return documents + self._get_retained_before_units()
 
     def _get_held_documents(self):
         """Give the documents that say what can be released: the posted ones, and drafts of releases."""

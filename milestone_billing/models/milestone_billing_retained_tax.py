@@ -231,7 +231,7 @@ class MilestoneBillingLine(models.Model):
         self.schedule_id._check_retained_taxes()
         digits = self.env["decimal.precision"].precision_get("Product Unit")
         columns = {}
-        for alloc in self.allocation_ids.filtered(lambda alloc: not alloc.move_id):
+        for alloc in self.allocation_ids._filter_planned():
             units = {name: count for name, count in alloc._get_units(digits).items() if name != "qty"}
             retained_tax.add(columns, {tuple(alloc.order_line_id.tax_ids.ids): units})
         if retained < 0 <= sum(units["net"] for units in columns.values()):

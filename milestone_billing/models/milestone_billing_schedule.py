@@ -191,7 +191,7 @@ class MilestoneBillingSchedule(models.Model):
     def _unfreeze(self):
         """Open the schedules of orders that went back to quotation; planned allocations are dropped."""
         self.write({"is_frozen": False, "amount_frozen": 0.0, "contract_history": False})
-        planned = self.line_ids.allocation_ids.filtered(lambda a: not a.move_id and not a.percent)
+        planned = self.line_ids.allocation_ids._filter_planned().filtered(lambda a: not a.percent)
         planned.sudo().unlink()
 
     def _lock(self):

@@ -1,6 +1,6 @@
 """The statement of a contract: the one engine behind invoice, portal, workbook and certificate."""
 
-from odoo import models
+from odoo import api, models
 
 from ..tools import statement
 from ..tools.money import to_text, to_units
@@ -43,9 +43,7 @@ class MilestoneBillingSchedule(models.Model):
         self.ensure_one()
         schedule = self.sudo()
         billings, place = schedule._get_billings(schedule._browse_as_of_line(as_of_line))
-        columns = schedule._get_order_columns(schedule.order_id)
-        scheduled = {line: units["net"] for line, units in columns.items()}
-        rows = statement.schedule_of_values(scheduled, billings, place)
+        rows = statement.schedule_of_values(schedule._get_scheduled_units(), billings, place)
         return [schedule._prepare_value_row(line, units) for line, units in rows.items()]
 
     def _prepare_value_row(self, order_line, units):
@@ -70,6 +68,14 @@ class MilestoneBillingSchedule(models.Model):
             line = line and self.env["milestone.billing.line"].browse(line)
         return line.sudo() & self.order_id.milestone_line_ids
 
+    def _get_scheduled_units(self):
+        """Give the net units of each order line of the contract as it stands.
+
+        :rtype: dict
+        """
+        columns = self._get_order_columns(self.order_id)
+        return {line: units["net"] for line, units in columns.items()}
+
     def _get_contract_units(self):
         """Give the net units of the contract as confirmed and as it stands.
 
@@ -90,16 +96,34 @@ class MilestoneBillingSchedule(models.Model):
         :return: the billings, and the index of that document (-1 when there is none).
         :rtype: tuple[list, int]
         """
-        moves = self._get_documents()
-        billings = [self._prepare_billing(move) for move in moves]
+        records = self._get_billing_records()
+        billings = [self._prepare_billing(record) for record in records]
         if not as_of_line:
             return billings, len(billings) - 1
-        own = moves.filtered(lambda move: move.milestone_line_id == as_of_line)
-        current = own.filtered("milestone_claim") or own
-        if current:
-            return billings, moves.ids.index(current[-1].id)
+        current = self._find_current_record(records, as_of_line)
+        if current is not None:
+            return billings, records.index(current)
         billings.append(self._prepare_planned_billing(as_of_line))
         return billings, len(billings) - 1
+
+    def _get_billing_records(self):
+        """Give the documents and the invoices from before in the order in which they came.
+
+        :rtype: list
+        """
+        records = (
+            [*self._get_openings(), *self._get_documents()] if self.amount_before else self._get_documents()
+        )
+        return sorted(records, key=lambda record: record._get_billing_place())
+
+    @api.model
+    def _find_current_record(self, records, line):
+        """Find the document of a milestone that its statement is taken as of; none while its rest is not billed."""
+        own = [record for record in records if record._get_billed_line() == line]
+        moves = [record for record in own if record._name == "account.move"]
+        claims = [move for move in moves if move.milestone_claim]
+        found = claims or moves or (own if line.invoice_status == "before" else [])
+        return found[-1] if found else None
 
     def _get_documents(self):
         """Give the invoices, credit notes and releases that count, drafts included, oldest first.
@@ -114,6 +138,8 @@ class MilestoneBillingSchedule(models.Model):
         return moves.sorted(lambda move: (move.milestone_step, move.id))
 
     def _prepare_billing(self, move):
+        if move._name == "milestone.billing.opening":
+            return move._prepare_billing()
         rounding = self.currency_id.rounding
         parts = {}
         for alloc in move.milestone_allocation_ids:
@@ -129,7 +155,7 @@ class MilestoneBillingSchedule(models.Model):
 
     def _prepare_planned_billing(self, line):
         rounding = self.currency_id.rounding
-        planned = line.allocation_ids.filtered(lambda alloc: not alloc.move_id)
+        planned = line.allocation_ids._filter_planned()
         parts = {alloc.order_line_id: to_units(alloc.amount_untaxed, rounding) for alloc in planned}
         if not planned:
             by_order_line = self._get_plan(self.order_id)[0].get(line, {})
@@ -139,18 +165,32 @@ class MilestoneBillingSchedule(models.Model):
     # === EARLIER INVOICES ===
 
     def _get_earlier_invoices(self, line):
-        """List the documents before that of a milestone, for the final invoice.
+        """List the documents before that of a milestone, for the final invoice; invoices from before come with them.
 
         :param line: the milestone; when it has no document yet, all documents count as earlier.
-        :return: rows with `move_id`, `number`, `date`, `label`, and as decimal text `net`, `tax`, `total`
+        :return: rows with `move_id` (False for one from before), `line_id`, `number`, `date`, `label`, and as decimal text `net`, `tax`, `total`
             and `paid`; credit notes are negative.
         :rtype: list[dict]
         """
         self.ensure_one()
         schedule = self.sudo()
-        moves = schedule._get_documents().filtered(lambda move: move.state == "posted")
+        records = [record for record in schedule._get_billing_records() if record._is_issued()]
         own = line.sudo()._get_live_invoice()
         if own:
-            place = (own.milestone_step, own.id)
-            moves = moves.filtered(lambda move: (move.milestone_step, move.id) < place)
-        return [move._prepare_earlier_invoice_row() for move in moves]
+            place = own._get_billing_place()
+            records = [record for record in records if record._get_billing_place() < place]
+        return [record._prepare_earlier_invoice_row() for record in records]
+
+
+class AccountMove(models.Model):
+    _inherit = "account.move"
+
+    def _get_billing_place(self):
+        """Give the place of this document among those of its schedule, for sorting."""
+        return self.milestone_step, 1, self.id
+
+    def _get_billed_line(self):
+        return self.milestone_line_id
+
+    def _is_issued(self):
+        return self.state == "posted"

@@ -13,20 +13,30 @@ class MilestoneBillingSchedule(models.Model):
     def _get_account_rows(self):
         """List each milestone with its posted documents, for the customer's statement of account.
 
-        :return: rows with `line` (milestone), `move` (document, empty when it is not billed yet), and as decimal
-            text with tax `billed`, `retained`, `paid` and `balance` (empty when it is not billed yet).
+        :return: rows with `line` (milestone), `move` (document, empty when it is not billed here), `opening` (the
+            invoice from before, if it is one), and as decimal text with tax `billed`, `retained`, `paid` and `balance`
+            (empty when it is not billed yet).
         :rtype: list[dict]
         """
         self.ensure_one()
         schedule = self.sudo()
-        moves = schedule._get_documents().filtered(lambda move: move.state == "posted")
-        by_line = moves.grouped("milestone_line_id")
+        moves, openings = schedule._get_documents(), schedule._get_openings()
+        documents = [record for record in schedule._get_billing_records() if record._is_issued()]
         rows = []
         for line in schedule.line_ids.sorted(lambda line: (line.sequence, line.id)):
-            documents = by_line.get(line, moves.browse())
-            rows += [{"line": line, "move": move, **move._prepare_account_amounts()} for move in documents]
-            if not documents and line.state != "cancelled":
-                rows.append({"line": line, "move": documents, **dict.fromkeys(ACCOUNT_COLUMNS)})
+            own = [record for record in documents if record._get_billed_line() == line]
+            rows += [
+                {
+                    "line": line,
+                    "move": moves & record if record._name == moves._name else moves.browse(),
+                    "opening": openings & record if record._name == openings._name else openings.browse(),
+                    **record._prepare_account_amounts(),
+                }
+                for record in own
+            ]
+            if not own and line.state != "cancelled":
+                none = {"move": moves.browse(), "opening": openings.browse()}
+                rows.append({"line": line, **none, **dict.fromkeys(ACCOUNT_COLUMNS)})
         return rows
 
 

@@ -57,14 +57,13 @@ class MilestoneBillingSchedule(models.Model):
 
     # === POSITION ===
 
-    def _get_documents_until(self, day):
-        """Give the documents that were issued up to a day.
+    def _get_records_until(self, day):
+        """Give the documents that were issued up to a day, invoices from before among them.
 
-        :rtype: account.move
+        :rtype: list
         """
-        return self._get_documents().filtered(
-            lambda move: move.state == "posted" and (move.invoice_date or move.date) <= day
-        )
+        records = self._get_billing_records()
+        return [record for record in records if record._is_issued() and record._get_issue_date() <= day]
 
     def _get_statement_units(self, day):
         """Compute the position on a day: the contract sum of that day, and the documents issued up to it.
@@ -74,7 +73,7 @@ class MilestoneBillingSchedule(models.Model):
         :rtype: dict[str, int]
         """
         self.ensure_one()
-        billings = [self._prepare_billing(move) for move in self._get_documents_until(day)]
+        billings = [self._prepare_billing(record) for record in self._get_records_until(day)]
         original, contract = self._get_contract_units_on(day, bool(billings))
         return statement.statement(original, contract, billings, len(billings) - 1)
 
@@ -87,3 +86,10 @@ class MilestoneBillingSchedule(models.Model):
             "url": f"/milestone_billing/xlsx/schedule?schedules={ids}",
             "target": "download",
         }
+
+
+class AccountMove(models.Model):
+    _inherit = "account.move"
+
+    def _get_issue_date(self):
+        return self.invoice_date or self.date

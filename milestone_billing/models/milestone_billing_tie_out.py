@@ -24,7 +24,8 @@ class MilestoneBillingSchedule(models.Model):
 
         :return: ``{"ok": bool, "differences": [...]}``; each difference has `check`, `message`, `expected` and
             `actual` as decimal text, and where it can be named `order_line_id`, `line_id`, `move_id` and
-            `move_line_ids`.
+            `move_line_ids`. What was billed before stands under `opening` as `amount_untaxed`, `amount_retained` and
+            `references`: it is in the statement and not in this ledger.
         :rtype: dict
         """
         self.ensure_one()
@@ -35,9 +36,13 @@ class MilestoneBillingSchedule(models.Model):
             *schedule._tie_out_documents(),
             *schedule._tie_out_strays(),
             *schedule._tie_out_retainage(),
+            *schedule._tie_out_openings(),
             *schedule._tie_out_statement(),
         ]
-        return {"ok": not differences, "differences": differences}
+        result = {"ok": not differences, "differences": differences}
+        if schedule.amount_before:
+            result["opening"] = schedule._prepare_tie_out_opening()
+        return result
 
     def _check_may_tie_out(self):
         if self.env.su:
@@ -163,12 +168,13 @@ class MilestoneBillingSchedule(models.Model):
         return found
 
     def _tie_out_statement(self):
-        """Completed to date is what the journal items of the documents say, retainage and tax aside."""
+        """Completed to date is what the journal items say, retainage and tax aside, plus the opening balance."""
         moves, rounding = self._get_documents(), self.currency_id.rounding
         items = moves.line_ids.filtered(
             lambda item: item.display_type == "product" and not item.milestone_retainage
         )
         actual = to_units(-sum(items.mapped("amount_currency")), rounding)
+        actual += to_units(self.amount_before, rounding)
         expected = to_units(self.get_statement()["completed_to_date"], rounding)
         if expected == actual:
             return []

@@ -104,7 +104,7 @@ class MilestoneBillingLine(models.Model):
         if gate == "block":
             return self._get_gate_obstacle()
         previous = self._get_previous_line()
-        if gate != "warn" or not previous or previous.invoice_status == "paid" or not previous.amount_total:
+        if gate != "warn" or not previous or previous._is_settled() or not previous.amount_total:
             return False
         return self.env._(
             "The milestone before “%(name)s”, “%(previous)s”, is not paid yet.",

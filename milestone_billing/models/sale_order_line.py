@@ -109,7 +109,7 @@ class SaleOrderLine(models.Model):
 
     @api.ondelete(at_uninstall=False)
     def _unlink_except_billed_by_milestone(self):
-        if billed := self.milestone_allocation_ids.sudo().filtered("move_id"):
+        if billed := self.milestone_allocation_ids.sudo().filtered(lambda alloc: alloc._is_billed()):
             raise UserError(
                 self.env._(
                     "“%s” is billed by a milestone and cannot be removed. Credit the milestone's invoice first.",
@@ -128,7 +128,8 @@ class SaleOrderLine(models.Model):
     def _check_not_below_billed(self):
         """Refuse a change that would leave an order line below what its milestones have billed."""
         for line in self.filtered(lambda line: line._has_frozen_schedule()):
-            billed = sum(line.milestone_allocation_ids.sudo().filtered("move_id").mapped("amount_untaxed"))
+            rows = line.milestone_allocation_ids.sudo().filtered(lambda alloc: alloc._is_billed())
+            billed = sum(rows.mapped("amount_untaxed"))
             less = abs(line.price_subtotal) - abs(billed)
             if billed and (
                 line.currency_id.compare_amounts(less, 0.0) < 0 or billed * line.price_subtotal < 0

@@ -92,6 +92,7 @@ class ReportMilestoneBillingApplication(models.AbstractModel):
             "lang": lang,
             "number": number,
             "move": move,
+            "before": stage.opening_ids.filtered("is_booked") if not move else stage.opening_ids.browse(),
             "date": move.invoice_date or fields.Date.context_today(self),
             "currency": schedule.sudo().currency_id,
             "rows": rows,

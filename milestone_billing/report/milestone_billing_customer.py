@@ -60,7 +60,7 @@ class ReportMilestoneBillingCustomer(models.AbstractModel):
     @api.model
     def _prepare_contract(self, schedule):
         rows = schedule._get_account_rows()
-        billed = [row for row in rows if row["move"]]
+        billed = [row for row in rows if row["billed"] is not None]
         currency = schedule.sudo().currency_id
         return {
             "order": schedule.sudo().order_id,

@@ -83,8 +83,15 @@ class MilestoneBillingDashboard(models.AbstractModel):
             ("deposit", _("Deposits Held"), totals.get("deposit", 0.0), _("Advances not deducted yet.")),
         )
         figures = [self._prepare_ledger_figure(*row) for row in money]
+        before = totals.get("before") or 0.0
+        if before:
+            text = _("On invoices of another system, without tax.")
+            figures.insert(2, self._prepare_ledger_figure("before", _("Billed Before"), before, text))
         backlog = self._prepare_ledger_figure(
-            "backlog", _("Backlog"), contract - billed, _("Contracted and not billed yet, without tax.")
+            "backlog",
+            _("Backlog"),
+            contract - billed - before,
+            _("Contracted and not billed yet, without tax."),
         )
         backlog["domain"] = self._own([("fact", "in", ["planned", "draft"])])
         to_approve = {

@@ -6,6 +6,7 @@ FACTS = [
     ("planned", "Planned"),
     ("draft", "Draft"),
     ("billed", "Billed"),
+    ("before", "Billed Before"),
     ("paid", "Paid"),
     ("open", "To Be Paid"),
     ("retained", "Retained"),
@@ -17,7 +18,7 @@ class MilestoneBillingLedger(models.Model):
     """Every money fact of milestones, one row each, in company currency.
 
     A view, not a second book: what is billed, paid, open, retained and held comes from posted journal items,
-    what is contracted and planned from the orders. Contracted, planned, draft and billed are without tax.
+    what is contracted and planned from the orders, what was billed before from the outside invoices. Contracted, planned, draft and billed are without tax.
     """
 
     _name = "milestone.billing.ledger"
@@ -26,7 +27,17 @@ class MilestoneBillingLedger(models.Model):
     _order = "date desc, id desc"
     _rec_name = "fact"
     _depends = {
-        "milestone.billing.allocation": ["line_id", "move_id", "amount_untaxed"],
+        "milestone.billing.allocation": ["line_id", "move_id", "opening_id", "amount_untaxed"],
+        "milestone.billing.opening": [
+            "company_id",
+            "order_id",
+            "line_id",
+            "is_booked",
+            "is_advance",
+            "amount_untaxed",
+            "amount_retained",
+            "date",
+        ],
         "milestone.billing.line": [
             "state",
             "date_expected",
@@ -73,7 +84,7 @@ class MilestoneBillingLedger(models.Model):
 
     @property
     def _table_query(self):
-        """Put the facts together; each kind of row has ids of its own (source id times 8, plus the kind)."""
+        """Put the facts together; each kind of row has ids of its own (source id times 10, plus the kind)."""
         parts = (
             self._query_contract(),
             self._query_planned(),
@@ -81,13 +92,14 @@ class MilestoneBillingLedger(models.Model):
             self._query_paid(),
             self._query_due(),
             self._query_deposits(),
+            self._query_before(),
         )
         return SQL(" UNION ALL ").join(parts)
 
     def _query_contract(self):
         return SQL(
             """
-            SELECT item.id::bigint * 8 AS id, 'contract' AS fact, o.date_order::date AS date, o.company_id,
+            SELECT item.id::bigint * 10 AS id, 'contract' AS fact, o.date_order::date AS date, o.company_id,
                    o.id AS order_id, NULL::int AS line_id, NULL::int AS move_id, o.project_id, o.partner_id, o.user_id,
                    item.price_subtotal / COALESCE(NULLIF(o.currency_rate::numeric, 0), 1) AS amount
               FROM sale_order_line item
@@ -100,7 +112,7 @@ class MilestoneBillingLedger(models.Model):
     def _query_planned(self):
         return SQL(
             """
-            SELECT part.id::bigint * 8 + 1, CASE WHEN part.move_id IS NULL THEN 'planned' ELSE 'draft' END,
+            SELECT part.id::bigint * 10 + 1, CASE WHEN part.move_id IS NULL THEN 'planned' ELSE 'draft' END,
                    line.date_expected, o.company_id, o.id, line.id, part.move_id, line.project_id, o.partner_id,
                    o.user_id,
                    part.amount_untaxed / COALESCE(NULLIF(o.currency_rate::numeric, 0), 1)
@@ -108,14 +120,14 @@ class MilestoneBillingLedger(models.Model):
               JOIN milestone_billing_line line ON line.id = part.line_id AND line.state != 'cancelled'
               JOIN sale_order o ON o.id = line.order_id AND o.state = 'sale'
               LEFT JOIN account_move move ON move.id = part.move_id
-             WHERE part.move_id IS NULL OR move.state = 'draft'
+             WHERE (part.move_id IS NULL AND part.opening_id IS NULL) OR move.state = 'draft'
             """
         )
 
     def _query_billed(self):
         return SQL(
             """
-            SELECT item.id::bigint * 8 + 2, 'billed', move.invoice_date, move.company_id, line.order_id, line.id,
+            SELECT item.id::bigint * 10 + 2, 'billed', move.invoice_date, move.company_id, line.order_id, line.id,
                    move.id, line.project_id, line.partner_id, line.user_id, -item.balance
               FROM account_move move
               JOIN milestone_billing_line line ON line.id = move.milestone_line_id
@@ -129,7 +141,7 @@ class MilestoneBillingLedger(models.Model):
         """Payments are reconciliations with anything but other documents: bank, cash, exchange differences apart."""
         return SQL(
             """
-            SELECT pair.id::bigint * 8 + side.kind, 'paid', pair.max_date, move.company_id, line.order_id, line.id,
+            SELECT pair.id::bigint * 10 + side.kind, 'paid', pair.max_date, move.company_id, line.order_id, line.id,
                    move.id, line.project_id, line.partner_id, line.user_id, side.sign * pair.amount
               FROM account_partial_reconcile pair
              CROSS JOIN LATERAL (
@@ -150,7 +162,7 @@ class MilestoneBillingLedger(models.Model):
         """Due lines: those on the retainage account are retained, the others are to be paid."""
         return SQL(
             """
-            SELECT item.id::bigint * 8 + 5,
+            SELECT item.id::bigint * 10 + 5,
                    CASE WHEN item.account_id = company.milestone_retainage_account_id THEN 'retained' ELSE 'open' END,
                    item.date_maturity, move.company_id, line.order_id, line.id, move.id, line.project_id,
                    line.partner_id, line.user_id,
@@ -170,7 +182,7 @@ class MilestoneBillingLedger(models.Model):
         """Advances that later invoices still have to deduct."""
         return SQL(
             """
-            SELECT item.id::bigint * 8 + 6, 'deposit', move.invoice_date, move.company_id, o.id,
+            SELECT item.id::bigint * 10 + 6, 'deposit', move.invoice_date, move.company_id, o.id,
                    move.milestone_line_id, move.id, o.project_id, o.partner_id, o.user_id, -item.balance
               FROM account_move move
               JOIN account_move_line item ON item.move_id = move.id AND item.display_type = 'product'
@@ -178,5 +190,24 @@ class MilestoneBillingLedger(models.Model):
               JOIN sale_order_line origin ON origin.id = link.order_line_id AND origin.is_downpayment
               JOIN sale_order o ON o.id = origin.order_id AND o.milestone_schedule_id IS NOT NULL
              WHERE move.state = 'posted'
+            """
+        )
+
+    def _query_before(self):
+        """Outside invoices, with the retainage and the advances that are still held of them."""
+        return SQL(
+            """
+            SELECT opening.id::bigint * 10 + fact.kind, fact.name, opening.date, opening.company_id,
+                   opening.order_id, line.id, NULL::int, line.project_id, line.partner_id, line.user_id,
+                   fact.amount / COALESCE(NULLIF(o.currency_rate::numeric, 0), 1)
+              FROM milestone_billing_opening opening
+              JOIN milestone_billing_line line ON line.id = opening.line_id
+              JOIN sale_order o ON o.id = opening.order_id
+             CROSS JOIN LATERAL (
+                   VALUES (7, 'before', opening.amount_untaxed),
+                          (8, 'retained', opening.amount_retained),
+                          (9, 'deposit', CASE WHEN opening.is_advance THEN opening.amount_untaxed END)
+                   ) fact (kind, name, amount)
+             WHERE opening.is_booked AND fact.amount != 0
             """
         )

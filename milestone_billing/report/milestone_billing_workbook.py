@@ -118,7 +118,7 @@ class MilestoneBillingWorkbook(models.AbstractModel):
                 line.amount_total,
                 line.amount_billed,
                 self._label(line, "state"),
-                line._get_live_invoice().name or None,
+                line._get_live_invoice().name or ", ".join(line.opening_ids.mapped("reference")) or None,
                 self._label(line, "invoice_status"),
             )
 
@@ -295,6 +295,10 @@ class MilestoneBillingWorkbook(models.AbstractModel):
             result, currency = schedule.tie_out(), schedule.currency_id.name
             if result["ok"]:
                 yield (*base, self.env._("Equal to the ledger"), None, None, currency, None, None)
+            if opening := result.get("opening"):
+                text = self.env._("Billed before, not in this ledger: %s", ", ".join(opening["references"]))
+                amount = opening["amount_untaxed"]
+                yield (*base, self.env._("Opening balance"), "opening", text, currency, amount, amount)
             for row in result["differences"]:
                 yield (
                     *base,

@@ -136,6 +136,22 @@ def plan(columns, rows):
     return _plan_parts(columns, rows, net)
 
 
+def take(columns, wanted):
+    """Take some net units off columns, each by its share; the other amounts follow.
+
+    :param dict columns: ``{key: {"net": units, part: units, ...}}``.
+    :param int wanted: net units to take in all.
+    :return: what is taken, in the same form.
+    :rtype: dict
+    """
+    rest = sum(parts["net"] for parts in columns.values()) - wanted
+    members = [
+        Column(key, parts["net"], {name: units for name, units in parts.items() if name != "net"})
+        for key, parts in columns.items()
+    ]
+    return plan(members, [Row("taken", wanted), Row("rest", rest)])["taken"]
+
+
 def _plan_chosen(columns, rows):
     net = {row.key: dict.fromkeys((column.key for column in columns), 0) for row in rows}
     left = {column.key: column.net for column in columns}

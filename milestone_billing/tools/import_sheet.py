@@ -19,6 +19,10 @@ COLUMNS = (
     "trigger",
     "date",
     "description",
+    "billed_before",
+    "billed_number",
+    "billed_on",
+    "retained_before",
 )
 REST = "rest"
 ROWS_MAX = 20_000
@@ -134,6 +138,27 @@ def _check_row(row, triggers):
         yield Problem(row.number, "trigger", "trigger")
     if values.get("trigger") == "date" and not day(values.get("date")):
         yield Problem(row.number, "date", "date")
+    yield from _check_before(row)
+
+
+def _check_before(row):
+    """What was billed before: an amount needs the number and the day of its invoice, and they need an amount."""
+    values, before = row.values, row.values.get("billed_before")
+    if not before:
+        for name in ("billed_number", "billed_on", "retained_before"):
+            if values.get(name):
+                yield Problem(row.number, "billed_before", "missing")
+                return
+        return
+    amount, retained = number(before), number(values.get("retained_before") or "0")
+    if not amount or amount < 0:
+        yield Problem(row.number, "billed_before", "number")
+    if retained is None or retained < 0:
+        yield Problem(row.number, "retained_before", "number")
+    if not values.get("billed_number"):
+        yield Problem(row.number, "billed_number", "missing")
+    if not day(values.get("billed_on")):
+        yield Problem(row.number, "billed_on", "date")
 
 
 def number(text) -> Decimal | None:

@@ -5,6 +5,8 @@ from . import milestone_billing_period_end
 from . import milestone_billing_release
 from . import milestone_billing_charge
 from . import milestone_billing_payment_link
+from . import milestone_billing_cut_over
+from . import milestone_billing_end
 from . import milestone_billing_import
 from . import account_payment_register
 from . import sale_advance_payment_inv

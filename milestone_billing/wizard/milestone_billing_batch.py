@@ -57,7 +57,7 @@ class MilestoneBillingBatch(models.TransientModel):
         if self.operation == "hold":
             if line.is_on_hold:
                 return self.env._("It is on hold already.")
-            if line.state == "cancelled" or line.invoice_status in ("posted", "partial", "paid"):
+            if line.state == "cancelled" or line.invoice_status in ("posted", "partial", "paid", "before"):
                 return self.env._("It is billed or cancelled, there is nothing to hold.")
             return False
         if self.operation == "resend":

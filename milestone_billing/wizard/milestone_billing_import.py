@@ -30,9 +30,8 @@ class MilestoneBillingImport(models.TransientModel):
 
     def _run(self, is_dry):
         self.ensure_one()
-        if not self.env.user.has_group("milestone_billing.milestone_billing_group_billing_user"):
-            raise AccessError(self.env._("Only billing users may import schedules."))
         rows = self._read_rows()
+        self._check_may_import(rows)
         problems = [self._get_problem_text(item) for item in import_sheet.check(rows, dict(TRIGGERS))]
         orders = self.env["sale.order"]
         if not problems:
@@ -58,6 +57,18 @@ class MilestoneBillingImport(models.TransientModel):
             "views": [(False, "form")],
             "target": "new",
         }
+
+    def _check_may_import(self, rows):
+        user = self.env.user
+        if not user.has_group("milestone_billing.milestone_billing_group_billing_user"):
+            raise AccessError(self.env._("Only billing users may import schedules."))
+        manager = "milestone_billing.milestone_billing_group_billing_manager"
+        if any(row.values.get("billed_before") for row in rows) and not user.has_group(manager):
+            raise AccessError(
+                self.env._(
+                    "Only billing managers may import what was billed before. Empty that column, or ask one."
+                )
+            )
 
     def _read_rows(self):
         try:
@@ -109,15 +120,20 @@ class MilestoneBillingImport(models.TransientModel):
         orders, problems = self.env["sale.order"], []
         partners, products = {}, {}
         for reference, rows in groups.items():
+            place = [rows[0].number]
             try:
                 with self.env.cr.savepoint():
-                    orders += self._create_order(reference, rows, partners, products)
+                    orders += self._create_order(reference, rows, partners, products, place)
             except (UserError, ValidationError) as error:
-                label = self.env._("Row %s", rows[0].number)
+                label = self.env._("Row %s", place[0])
                 problems.append(f"{label}: {error}")
         return orders, problems
 
-    def _create_order(self, reference, rows, partners, products):
+    def _create_order(self, reference, rows, partners, products, place):
+        """Create one order with its schedule.
+
+        :param list place: the number of the row at hand; kept up to date for the text of a refusal.
+        """
         head = rows[0].values
         partner = self._find_partner(head, partners)
         product = self._find_product(head["product"], products)
@@ -138,9 +154,29 @@ class MilestoneBillingImport(models.TransientModel):
         ]
         order.milestone_line_ids._check_plan_inputs()
         order.milestone_schedule_id._check_fits_order()
+        self._create_openings(order, rows, place)
         if self.is_confirmed:
             order.action_confirm()
         return order
+
+    def _create_openings(self, order, rows, place):
+        """Enter what was billed before; it counts from the confirmation of the order on."""
+        lines, head = order.milestone_line_ids.sorted("sequence"), place[0]
+        for line, row in zip(lines, rows, strict=True):
+            values = row.values
+            if not values.get("billed_before"):
+                continue
+            place[0] = row.number
+            self.env["milestone.billing.opening"].create(
+                {
+                    "line_id": line.id,
+                    "reference": values["billed_number"],
+                    "date": import_sheet.day(values["billed_on"]),
+                    "amount_untaxed": float(import_sheet.number(values["billed_before"])),
+                    "amount_retained": float(import_sheet.number(values.get("retained_before") or "0")),
+                }
+            )
+        place[0] = head
 
     def _prepare_milestone(self, row, place):
         values = row.values
