@@ -1,6 +1,10 @@
 from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError
 
 from ..tools.money import to_text, to_units
+
+# What people enter; everything else follows from the plan.
+BY_HAND = {"line_id", "order_line_id", "percent"}
 
 
 class MilestoneBillingAllocation(models.Model):
@@ -57,7 +61,62 @@ class MilestoneBillingAllocation(models.Model):
     def create(self, vals_list):
         # The index on planned rows looks at the database: rows that got their document just now must be there.
         self.flush_model(["move_id", "opening_id"])
-        return super().create(vals_list)
+        self._check_by_hand(vals_list)
+        allocations = super().create(vals_list)
+        allocations.filtered("percent")._plan_again()
+        return allocations
+
+    def write(self, vals):
+        self._check_by_hand([vals])
+        result = super().write(vals)
+        if vals.keys() & BY_HAND:
+            self._plan_again()
+        return result
+
+    def unlink(self):
+        """Plan again when somebody takes a chosen order line out of an open milestone."""
+        self._check_by_hand([])
+        chosen = self.filtered("percent").line_id if not self.env.su else self.line_id.browse()
+        result = super().unlink()
+        chosen._plan_chosen_again()
+        return result
+
+    def _check_by_hand(self, vals_list):
+        """Let people choose order lines and shares of open milestones, and nothing else.
+
+        :raise AccessError: for amounts and documents, which follow from the plan.
+        :raise UserError: for a part that is billed.
+        """
+        if self.env.su:
+            return
+        if any(vals.keys() - BY_HAND for vals in vals_list):
+            raise AccessError(
+                self.env._("Choose order lines and their shares; the amounts follow from them.")
+            )
+        for alloc in self:
+            if alloc._is_billed() or alloc.line_id.sudo()._get_live_invoice():
+                raise UserError(
+                    self.env._(
+                        "Milestone “%s” is billed and does not move any more. Credit its invoice to change it.",
+                        alloc.line_id.name,
+                    )
+                )
+
+    def _plan_again(self):
+        if not self.env.su:
+            self.line_id._plan_chosen_again()
+
+    is_billed = fields.Boolean(compute="_compute_is_billed", help="A document bills this part.")
+
+    @api.depends("move_id", "opening_id")
+    def _compute_is_billed(self):
+        for alloc in self:
+            alloc.is_billed = alloc.sudo()._is_billed()
+
+    def _empty(self):
+        """Let these planned allocations bill nothing; the choice of the order line stays."""
+        nothing = {"quantity": 0.0, "amount_untaxed": 0.0, "amount_tax": 0.0, "tax_amounts": {}}
+        self.sudo().write(nothing)
 
     def _is_billed(self):
         """Tell whether a document bills this part, here or before."""
@@ -92,3 +151,18 @@ class MilestoneBillingAllocation(models.Model):
             self.sudo().unlink()
         else:
             self.sudo().write(values)
+
+
+class MilestoneBillingLine(models.Model):
+    _inherit = "milestone.billing.line"
+
+    def _plan_chosen_again(self):
+        """Spread confirmed orders again after other order lines or shares were chosen by hand.
+
+        :raise UserError: when the milestones would not add up to the order any more.
+        """
+        frozen = self.schedule_id.filtered("is_frozen").sudo()
+        chosen = self.filtered(lambda line: line.schedule_id in frozen and line._chooses_order_lines())
+        if chosen:
+            chosen.schedule_id.sudo()._check_fits_order()
+            chosen.schedule_id.sudo()._replan()

@@ -12,7 +12,6 @@ class MilestoneBillingSchedule(models.Model):
     _inherit = "milestone.billing.schedule"
 
     ended_on = fields.Date(
-        string="Ended On",
         readonly=True,
         copy=False,
         help="The order was cancelled with money on it, and each open position was settled.",

@@ -28,17 +28,8 @@ class MilestoneBillingSchedule(models.Model):
                     deposit.name,
                 )
             )
-        left = self._get_unrecovered(deposit).get(deposit, {})
         credit = invoice._reverse_moves([{"invoice_date": fields.Date.context_today(self)}])
-        for item in credit.invoice_line_ids.filtered(lambda item: item.display_type == "product"):
-            members = {
-                key: units for key, units in left.items() if key.tax_ids == item.sale_line_ids[:1].tax_ids
-            }
-            if not any(any(units.values()) for units in members.values()):
-                item.unlink()
-                continue
-            values = deposit._prepare_down_payment_values(item.sale_line_ids[:1], members, 1)
-            item.write({name: values[name] for name in ("quantity", "price_unit", "extra_tax_data")})
+        deposit._limit_refund(credit)
         return credit._post_end_credit()
 
     def _earn_deposits(self):
@@ -53,7 +44,7 @@ class MilestoneBillingSchedule(models.Model):
         line = self.env["milestone.billing.line"].sudo().create(self._prepare_earned_line_values())
         advances = line._get_open_advances()
         taken = line._recover_from(advances)
-        values = line._prepare_document_values(0, taken, advances)
+        values = line._prepare_document_values(taken, advances)
         context = line._get_invoicing_context()  # replaces the caller's, on purpose
         move = Move.sudo().with_context(context).create(values)  # pylint: disable=context-overridden
         line._keep_recovered(move, [taken])
@@ -87,6 +78,14 @@ class MilestoneBillingSchedule(models.Model):
         :return: the credit notes, one for each invoice.
         :rtype: account.move
         """
+        if self.retainage_tax == "release":
+            raise UserError(
+                self.env._(
+                    "The tax on the retainage of %s waits for its release, so it is credited by hand: use “Credit Note” on "
+                    "the invoice and mark “Take from Retainage”, or choose another way here.",
+                    self.order_id.name,
+                )
+            )
         if self._get_retained_before_units():
             raise UserError(
                 self.env._(
@@ -173,16 +172,7 @@ class AccountMove(models.Model):
         """Post these credit notes and settle what is open of their invoices with them; payments stay."""
         self._post()
         for credit in self:
-            items = (credit | credit.reversed_entry_id).line_ids.filtered(
-                lambda item: (
-                    item.display_type == "payment_term"
-                    and not item.milestone_retainage
-                    and not item.reconciled
-                )
-            )
-            for group in items.grouped("account_id").values():
-                if len({item.balance > 0 for item in group}) > 1:
-                    group.reconcile()
+            credit.reversed_entry_id._settle_with(credit)
         return self
 
 

@@ -205,9 +205,12 @@ class MilestoneBillingEnrolment(models.Model):
     def _create_charge_line(self, amount, description, title, kind):
         """Add a line to the order and a milestone that bills exactly this line.
 
+        The order has no sum of its own: what is charged is what was agreed, and no change of it.
+
         :rtype: milestone.billing.line
         """
         order_line = self._add_order_line(amount, description)
+        self.order_id.milestone_schedule_id.sudo().amount_frozen += order_line.price_subtotal
         return self.env["milestone.billing.line"].create(
             {
                 "order_id": self.order_id.id,

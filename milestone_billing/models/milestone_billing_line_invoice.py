@@ -11,6 +11,8 @@ class MilestoneBillingLine(models.Model):
     def _sync_planned_allocations(self, by_order_line):
         """Bring the planned allocations of an open milestone in line with the plan.
 
+        Order lines that were chosen by hand stay, also while nothing of them is billed.
+
         :param dict by_order_line: ``{order line: {part: units}}``.
         :return: values of allocations to create, and allocations to remove.
         :rtype: tuple[list[dict], milestone.billing.allocation]
@@ -21,11 +23,9 @@ class MilestoneBillingLine(models.Model):
         planned = {alloc.order_line_id: alloc for alloc in self.allocation_ids._filter_planned()}
         values_list = []
         for order_line, units in by_order_line.items():
-            alloc = planned.pop(order_line, None)
             if not any(units.values()):
-                if alloc and not alloc.percent:
-                    planned[order_line] = alloc
                 continue
+            alloc = planned.pop(order_line, None)
             values = Schedule._prepare_allocation_amounts(
                 units, self.currency_id, digits, order_line._get_exempt_tax_ids()
             )
@@ -34,7 +34,9 @@ class MilestoneBillingLine(models.Model):
             else:
                 values_list.append({"line_id": self.id, "order_line_id": order_line.id, **values})
         stale = self.env["milestone.billing.allocation"].union(*planned.values())
-        return values_list, stale.filtered(lambda a: not a.percent)
+        chosen = stale.filtered(lambda alloc: alloc.percent or self._chooses_order_lines())
+        chosen.filtered(lambda alloc: alloc._bills_anything())._empty()
+        return values_list, stale - chosen
 
     def _drop_planned_allocations(self):
         self.allocation_ids._filter_planned().sudo().unlink()

@@ -256,10 +256,17 @@ class MilestoneBillingLine(models.Model):
             line.waiting_days = (now - since).days if since else 0
 
     @api.depends(
-        "sequence", "state", "order_id.milestone_line_ids.sequence", "order_id.milestone_line_ids.state"
+        "kind",
+        "sequence",
+        "state",
+        "order_id.milestone_line_ids.sequence",
+        "order_id.milestone_line_ids.state",
     )
     def _compute_position_label(self):
         for line in self:
+            if line.kind == "retainage_release":
+                line.position_label = False
+                continue
             place, count = line._get_position() if line.order_id else (0, 0)
             line.position_label = self.env._("%(place)s of %(count)s", place=place, count=count)
 

@@ -140,7 +140,15 @@ class MilestoneBillingOpening(models.Model):
                 )
 
     def _check_retained(self):
-        for opening in self:
+        for opening in self.filtered("amount_retained"):
+            if opening.schedule_id.retainage_tax == "release":
+                raise UserError(
+                    self.env._(
+                        "The tax on the retainage of %s waits for its release. What is held of an outside invoice is "
+                        "released with its tax where it was billed: enter it without retainage.",
+                        opening.order_id.name,
+                    )
+                )
             gross = opening.schedule_id.retainage_base == "gross"
             base = opening.amount_total if gross else opening.amount_untaxed
             if opening.currency_id.compare_amounts(opening.amount_retained, abs(base)) > 0:

@@ -74,6 +74,7 @@ class MilestoneBillingSchedule(models.Model):
     def _check_none_held(self):
         for schedule in self.sudo():
             held = sum(schedule._get_documents().mapped("amount_retained"))
+            held += sum(schedule._get_openings().mapped("amount_retained"))
             if not schedule.currency_id.is_zero(held):
                 raise UserError(
                     self.env._(

@@ -89,6 +89,12 @@ class MilestoneBillingSchedule(models.Model):
         compute_sudo=True,
         help="What the milestones exceed (+) or miss (-) the order by.",
     )
+    amount_over_billed = fields.Monetary(
+        string="Over-Billed",
+        compute="_compute_totals",
+        compute_sudo=True,
+        help="What the documents, drafts included, bill more than the order comes to now.",
+    )
     amount_billed = fields.Monetary(string="Billed", compute="_compute_totals", compute_sudo=True)
     done_count = fields.Integer(compute="_compute_totals", compute_sudo=True)
     line_count = fields.Integer(compute="_compute_totals", compute_sudo=True)
@@ -111,6 +117,7 @@ class MilestoneBillingSchedule(models.Model):
         "line_ids.amount_untaxed",
         "line_ids.state",
         "line_ids.amount_billed",
+        "line_ids.allocation_ids.move_id",
         "order_id.order_line.price_subtotal",
     )
     def _compute_totals(self):
@@ -122,8 +129,15 @@ class MilestoneBillingSchedule(models.Model):
             schedule.amount_difference = to_float(difference, rounding)
             lines = schedule.line_ids.filtered(lambda line: line.state != "cancelled")
             schedule.amount_billed = sum(lines.mapped("amount_billed"))
+            schedule.amount_over_billed = schedule._get_over_billed()
             schedule.line_count = len(lines)
             schedule.done_count = len(lines.filtered(lambda line: line.state == "approved"))
+
+    def _get_over_billed(self):
+        billed = sum(self.line_ids._get_billed_allocations().mapped("amount_untaxed"))
+        if not self.is_frozen or self.order_id.state != "sale":
+            return 0.0
+        return max(self.currency_id.round(billed - self.amount_contract), 0.0)
 
     # === CRUD ===
 

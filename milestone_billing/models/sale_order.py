@@ -31,6 +31,9 @@ class SaleOrder(models.Model):
     milestone_amount_planned = fields.Monetary(
         string="Planned in Milestones", compute="_compute_milestone_plan", compute_sudo=True
     )
+    milestone_amount_over_billed = fields.Monetary(
+        related="milestone_schedule_id.amount_over_billed", string="Over-Billed"
+    )
     milestone_amount_difference = fields.Monetary(
         string="Missing (-) or Too Much (+)", compute="_compute_milestone_plan", compute_sudo=True
     )

@@ -113,6 +113,14 @@ class SaleOrder(models.Model):
         action["context"] = {"search_default_open": 0}
         return action
 
+    def action_open_milestone_cut_over(self):
+        """Open the wizard that enters what was billed of this order before.
+
+        :rtype: dict
+        """
+        self.ensure_one()
+        return self.milestone_schedule_id.action_open_cut_over()
+
     def action_view_milestone_schedule(self):
         """Open the schedule of this order with its settings: retainage, deposits, approvers.
 

@@ -100,7 +100,9 @@ class SaleOrderLine(models.Model):
         return lines
 
     def write(self, vals):
+        before = self._get_billed_terms() if vals.keys() & {"tax_ids", "is_milestone_billed"} else {}
         result = super().write(vals)
+        self._check_terms_kept(before)
         lines = self.filtered(lambda line: not line.is_downpayment and not line.display_type)
         if lines and vals.keys() & COLUMN_FIELDS:
             lines._check_not_below_billed()
@@ -109,7 +111,7 @@ class SaleOrderLine(models.Model):
 
     @api.ondelete(at_uninstall=False)
     def _unlink_except_billed_by_milestone(self):
-        if billed := self.milestone_allocation_ids.sudo().filtered(lambda alloc: alloc._is_billed()):
+        if billed := self._get_billed_rows():
             raise UserError(
                 self.env._(
                     "“%s” is billed by a milestone and cannot be removed. Credit the milestone's invoice first.",
@@ -125,11 +127,35 @@ class SaleOrderLine(models.Model):
         schedules.sudo()._on_order_changed()
         return result
 
+    def _get_billed_terms(self):
+        """Give what may not change on lines that milestones have billed: the taxes, and that milestones bill them.
+
+        :rtype: dict
+        """
+        return {
+            line: (line.tax_ids, line.is_milestone_billed)
+            for line in self.filtered(lambda line: line._has_frozen_schedule())
+            if sum(line._get_billed_rows().mapped("amount_untaxed"))
+        }
+
+    def _get_billed_rows(self):
+        return self.milestone_allocation_ids.sudo().filtered(lambda alloc: alloc._is_billed())
+
+    def _check_terms_kept(self, before):
+        for line, terms in before.items():
+            if (line.tax_ids, line.is_milestone_billed) != terms:
+                raise UserError(
+                    self.env._(
+                        "Milestones have billed “%s” with the taxes it had. Credit them first, or set its quantity to "
+                        "what is billed and add a new line for the rest.",
+                        line.name,
+                    )
+                )
+
     def _check_not_below_billed(self):
         """Refuse a change that would leave an order line below what its milestones have billed."""
         for line in self.filtered(lambda line: line._has_frozen_schedule()):
-            rows = line.milestone_allocation_ids.sudo().filtered(lambda alloc: alloc._is_billed())
-            billed = sum(rows.mapped("amount_untaxed"))
+            billed = sum(line._get_billed_rows().mapped("amount_untaxed"))
             less = abs(line.price_subtotal) - abs(billed)
             if billed and (
                 line.currency_id.compare_amounts(less, 0.0) < 0 or billed * line.price_subtotal < 0

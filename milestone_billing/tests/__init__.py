@@ -8,6 +8,8 @@ from . import test_approval_passkey
 from . import test_approval_portal
 from . import test_change
 from . import test_change_client
+from . import test_cut_over
+from . import test_cut_over_entry
 from . import test_dashboard
 from . import test_deposit_limit
 from . import test_deposit_refund
@@ -28,10 +30,12 @@ from . import test_import
 from . import test_invoicing
 from . import test_main_job
 from . import test_money_race
+from . import test_order_changed
 from . import test_paper_reports
 from . import test_papers
 from . import test_payment_closing
 from . import test_pdf
+from . import test_progress
 from . import test_proof
 from . import test_queue
 from . import test_reminder

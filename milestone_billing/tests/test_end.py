@@ -228,6 +228,16 @@ class TestEnd(EndCommon):
             self.assertEqual(self.balance(self.retainage, order), 0.0)
             self.assertEqual(order.milestone_schedule_id.amount_retained, 0.0)
 
+    def test_retainage_whose_tax_waits_is_not_credited_by_the_end(self):
+        order = self.create_retained_order(self.tax_20, retainage_base="net", retainage_tax="release")
+        order.milestone_line_ids[0].action_complete()
+        with self.assertRaisesRegex(UserError, "Take from Retainage"):
+            self.end(order, retainage="credit")
+        self.env.invalidate_all()
+        self.end(order, retainage="release")
+        self.assertEnded(order)
+        self.assertEqual(self.balance(self.retainage, order), 0.0)
+
     def test_odd_retainage_is_credited_to_the_last_unit(self):
         order = self.create_order(
             shares=(33.33, 66.67), prices=(33.33, 77.77, 0.07), taxes=self.tax_20, confirm=False

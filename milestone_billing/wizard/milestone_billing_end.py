@@ -173,6 +173,7 @@ class MilestoneBillingEnd(models.TransientModel):
         schedule, order = self.schedule_id, self.order_id
         order.with_context(milestone_internal_write=INTERNAL_WRITE).action_cancel()
         schedule.ended_on = fields.Date.context_today(self)
+        schedule._note_contract_sum()
         lines = self.env["milestone.billing.line"].union(*touched)
         lines._log_evidence("contract.ended", data=lambda line: {"done": touched[line]})
         order.message_post(body=self._get_closing_note())
@@ -222,19 +223,19 @@ class MilestoneBillingEndRow(models.TransientModel):
     amount_open = fields.Monetary(string="To Be Paid", readonly=True)
     draft_choice = fields.Selection(
         [("cancel", "Cancel it"), ("post", "Post and keep it")],
-        string="What Becomes of It",
+        string="What Becomes of the Draft",
         default="cancel",
         required=True,
     )
     stage_choice = fields.Selection(
         [("keep", "Keep it"), ("credit", "Credit it")],
-        string="What Becomes of It",
+        string="What Becomes of the Invoice",
         default="keep",
         required=True,
     )
     deposit_choice = fields.Selection(
         [("credit", "Credit with its tax"), ("earn", "Keep as earned")],
-        string="What Becomes of It",
+        string="What Becomes of the Deposit",
         default="credit",
         required=True,
     )

@@ -14,6 +14,7 @@ from milestone_billing_tools.allocation import (
     plan,
     row_targets,
     spread,
+    take,
 )
 
 MANY = settings(max_examples=800, deadline=None, derandomize=True)
@@ -83,6 +84,26 @@ class TestParts(unittest.TestCase):
     def test_apportion_reaches_its_target(self, wishes, more):
         target = round(sum(wishes)) + more
         self.assertEqual(sum(apportion(target, wishes)), target)
+
+
+class TestTake(unittest.TestCase):
+    @MANY
+    @given(NETS, st.integers(0, 100))
+    def test_takes_exactly_what_is_wanted_and_no_more_than_there_is(self, nets, percent):
+        columns = {column.key: {"net": column.net, **column.parts} for column in columns_of(nets)}
+        wanted = sum(nets) * percent // 100
+        taken = take(columns, wanted)
+        self.assertEqual(sum(units["net"] for units in taken.values()), wanted)
+        for key, units in taken.items():
+            for part, count in units.items():
+                self.assertTrue(0 <= count <= columns[key][part], (key, part))
+
+    def test_everything_takes_every_part(self):
+        columns = {
+            "a": {"net": 333, "t1": 67, "b1": 333, "qty": 100},
+            "b": {"net": -10, "t1": -2, "b1": -10, "qty": 1},
+        }
+        self.assertEqual(take(columns, 323), columns)
 
 
 class TestPlan(unittest.TestCase):
