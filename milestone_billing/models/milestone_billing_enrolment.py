@@ -312,10 +312,28 @@ class ResPartner(models.Model):
 class SaleOrder(models.Model):
     _inherit = "sale.order"
 
+    milestone_enrolment_ids = fields.One2many(
+        "milestone.billing.enrolment",
+        "order_id",
+        groups="milestone_billing.milestone_billing_group_billing_user,milestone_billing.milestone_billing_group_auditor",
+    )
+
     def action_charge_milestone(self):
         """Open the wizard that charges the customer of this order now."""
         self.ensure_one()
         return self.env["milestone.billing.charge"]._open({"default_partner_id": self.partner_id.id})
+
+
+class MilestoneBillingSchedule(models.Model):
+    _inherit = "milestone.billing.schedule"
+
+    def _is_open_ended(self):
+        """Tell whether the order grows by charges: what they add was agreed by enrolling, and is no change order.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        return bool(self.order_id.sudo().milestone_enrolment_ids)
 
 
 class ProjectProject(models.Model):

@@ -53,7 +53,8 @@ class MilestoneBillingSchedule(models.Model):
         known = [total for since, total in history if since <= day]
         if not known and not is_billed:
             return 0, 0
-        return original, to_units(known[-1] if known else history[0][1], rounding)
+        total = to_units(known[-1] if known else history[0][1], rounding)
+        return (total if self._is_open_ended() else original), total
 
     # === POSITION ===
 

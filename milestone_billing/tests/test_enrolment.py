@@ -1,3 +1,4 @@
+from odoo import fields
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import Form, tagged
 
@@ -118,6 +119,15 @@ class TestEnrolment(MilestoneBillingCommon):
         result = wizard.save().action_charge()
         line = self.env["milestone.billing.line"].browse(result["res_id"])
         self.assertEqual((line.amount_untaxed, line.project_id), (500.0, project))
+
+    def test_charges_are_no_change_orders(self):
+        self.enrolment.charge(100, "First")
+        self.enrolment.charge(50, "Second")
+        schedule = self.enrolment.order_id.milestone_schedule_id
+        statement = schedule.get_statement()
+        self.assertEqual((statement["change_orders"], statement["contract_sum_original"]), ("0.00", "150.00"))
+        units = schedule._get_statement_units(fields.Date.context_today(schedule))
+        self.assertEqual((units["change_orders"], units["contract_sum"]), (0, 15000))
 
     def test_payment_link_has_amount_purpose_and_code(self):
         answer = self.enrolment.charge(100, "Phase 2")
