@@ -118,6 +118,35 @@ class TestQueue(MilestoneBillingCommon):
         )
         self.assertIn("zoe@client.example", batch.preview)
 
+    def test_batch_shows_the_mail_and_does_nothing(self):
+        order = self.create_order()
+        order.milestone_line_ids.approval_required = True
+        order.milestone_schedule_id.approver_ids = [(0, 0, {"partner_id": self.contact.id})]
+        lines = order.milestone_line_ids[:2]
+        Batch = self.env["milestone.billing.batch"].with_user(self.billing_user)
+        batch = Batch.create({"operation": "complete", "line_ids": [(6, 0, lines.ids)]})
+        mails = self.env["mail.mail"].sudo().search_count([])
+        entries = self.env["milestone.billing.evidence"].search_count([])
+        batch.action_preview_mail()
+        self.assertIn("please review “Stage 1”", batch.mail_preview)
+        self.assertIn("zoe@client.example", batch.mail_preview)
+        self.assertNotIn("?k=", batch.mail_preview, "no secret is drawn for a preview")
+        self.assertEqual(lines.mapped("state"), ["planned", "planned"])
+        self.assertFalse(lines.approval_ids)
+        self.assertFalse(lines.invoice_ids)
+        self.assertEqual(self.env["mail.mail"].sudo().search_count([]), mails)
+        self.assertEqual(self.env["milestone.billing.evidence"].search_count([]), entries)
+        batch.action_apply()
+        self.assertEqual(lines.mapped("state"), ["submitted", "submitted"])
+        again = Batch.create({"operation": "resend", "line_ids": [(6, 0, lines.ids)]})
+        links = lines.approval_ids.link_ids
+        again.action_preview_mail()
+        self.assertIn("please review “Stage 1”", again.mail_preview)
+        self.assertEqual(lines.approval_ids.link_ids, links)
+        hold = Batch.create({"operation": "hold", "line_ids": [(6, 0, lines.ids)]})
+        with self.assertRaisesRegex(UserError, "sends no mail"):
+            hold.action_preview_mail()
+
     def test_batch_shows_the_amounts_while_it_is_open(self):
         lines = self.create_order(taxes=self.tax_20).milestone_line_ids
         form = Form(
