@@ -14,8 +14,6 @@ from . import test_dashboard
 from . import test_deposit_limit
 from . import test_deposit_refund
 from . import test_einvoice
-from . import test_cut_over
-from . import test_dashboard
 from . import test_end
 from . import test_enrolment
 from . import test_evidence
