@@ -114,6 +114,31 @@ class AccountMove(models.Model):
             move.invoice_date_due = max(dates, default=False) or move.invoice_date_due
         return result
 
+    # === RETAINAGE THAT IS MATCHED IS NOT PAID ===
+
+    def _get_retainage_matches(self):
+        """Give the ids of matches between what documents held back and what they give back, which pay nothing."""
+        items = self._get_retainage_items()
+        return set((items.matched_debit_ids | items.matched_credit_ids).ids)
+
+    def _compute_payment_state(self):
+        """Override of `account`: a release is not partly paid because it clears what was held back."""
+        result = super()._compute_payment_state()
+        for move in self.filtered(lambda move: move.payment_state == "partial" and move.amount_retained):
+            due = move.line_ids.filtered(lambda item: item.display_type == "payment_term")
+            if not due.matched_debit_ids and not due.matched_credit_ids:
+                move.payment_state = "not_paid"
+        return result
+
+    def _compute_payments_widget_reconciled_info(self):
+        """Override of `account`: see `_get_retainage_matches`."""
+        result = super()._compute_payments_widget_reconciled_info()
+        for move in self.filtered(lambda move: move.amount_retained and move.invoice_payments_widget):
+            matches, widget = move.sudo()._get_retainage_matches(), move.invoice_payments_widget
+            content = [row for row in widget["content"] if row["partial_id"] not in matches]
+            move.invoice_payments_widget = {**widget, "content": content} if content else False
+        return result
+
     # === PAID BUT FOR THE RETAINAGE ===
 
     def _is_trade_settled(self):

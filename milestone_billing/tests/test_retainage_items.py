@@ -96,6 +96,18 @@ class TestRetainageItems(RetainageCommon):
         self.assertEqual(self.balance(self.retainage, order), 0.0)
         self.assertEqual(self.balance(self.receivable, order), 12000.0)
 
+    def test_clearing_what_was_held_back_is_no_payment(self):
+        order = self.create_retained_order(self.tax_20, shares=(50, 50))
+        line = order.milestone_line_ids[0]
+        line.action_complete()
+        release = self.release(order)
+        self.assertEqual((release.payment_state, release.amount_residual), ("not_paid", 600.0))
+        self.assertFalse(release.invoice_payments_widget)
+        self.assertEqual(release.milestone_line_id.invoice_status, "posted")
+        self.pay(release)
+        self.assertEqual(release.milestone_line_id.invoice_status, "paid")
+        self.assertEqual(len(release.invoice_payments_widget["content"]), 1)
+
     def test_reversed_release_and_a_release_credited_in_part(self):
         order = self.create_retained_order()
         order.milestone_line_ids.action_complete()

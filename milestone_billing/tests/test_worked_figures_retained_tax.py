@@ -213,6 +213,16 @@ class TestWorkedFiguresRetainedTax(RetainedTaxCommon):
         self.pay(release)
         self.assertEqual(set(order.milestone_line_ids[::2].mapped("invoice_status")), {"paid"})
 
+    def test_release_pays_nothing_of_the_stage(self):
+        order = self.create_deferred_order(shares=(50, 50))
+        line = order.milestone_line_ids[0]
+        line.action_complete()
+        release = self.release(order)
+        for move in line.invoice_ids + release:
+            self.assertEqual((move.payment_state, move.amount_residual), ("not_paid", move.amount_total))
+            self.assertFalse(move.invoice_payments_widget)
+        self.assertEqual(line.invoice_status, "posted")
+
     def test_spectrum_draw_with_tax_at_release(self):
         order = self.create_deferred_order(shares=(90, 10), prices=(100000.0,), retainage_method="to_date")
         schedule, (first, second) = order.milestone_schedule_id, order.milestone_line_ids
