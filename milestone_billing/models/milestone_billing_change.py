@@ -17,7 +17,7 @@ PROTECTED = {
     "contested_on",
     "held_line_ids",
 }
-OPEN_STATES = ("draft", "proposed")
+OPEN_STATES = ("draft", "proposed", "expired")
 
 
 class MilestoneBillingChange(models.Model):
@@ -56,6 +56,7 @@ class MilestoneBillingChange(models.Model):
             ("proposed", "With the client"),
             ("approved", "Approved"),
             ("declined", "Declined"),
+            ("expired", "No answer in time"),
             ("contested", "Contested"),
             ("cancelled", "Cancelled"),
         ],
@@ -179,7 +180,7 @@ class MilestoneBillingChange(models.Model):
     def action_withdraw(self):
         """Take change orders back to draft; the client's links stop working.
 
-        A contested one goes back as well, unless the order was changed by it: then it takes another change order.
+        One without an answer in time and a contested one go back as well, unless the order was changed by it: then it takes another change order.
         """
         self._check_may_change()
         proposed = self.filtered(
@@ -194,7 +195,7 @@ class MilestoneBillingChange(models.Model):
         """Cancel change orders that are not decided."""
         self._check_may_change()
         for change in self.sudo().filtered(lambda change: change.state in OPEN_STATES):
-            if change.state == "proposed":
+            if change.state != "draft":
                 change._close("request.cancelled", "cancelled", {"reason": "cancelled"})
             else:
                 change._write_internal({"state": "cancelled"})

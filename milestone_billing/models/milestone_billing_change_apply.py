@@ -3,7 +3,7 @@
 import hashlib
 import logging
 
-from odoo import Command, fields, models
+from odoo import Command, api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import formatLang
 
@@ -137,6 +137,34 @@ class MilestoneBillingChange(models.Model):
             change._log(event, data=data)
             change._write_internal({"state": state})
             change.link_ids._revoke()
+
+    # === TIME ===
+
+    @api.model
+    def _cron_expire(self, chunk=100):
+        """Close the change orders whose time to decide is over, and tell the salesperson."""
+        Cron = self.env["ir.cron"]
+        domain = [("state", "=", "proposed"), ("expires_on", "<=", fields.Datetime.now())]
+        due = self.search(domain, order="id")
+        Cron._commit_progress(remaining=len(due))
+        for start in range(0, len(due), chunk):
+            batch = due[start : start + chunk]
+            for change in batch.try_lock_for_update().filtered(lambda item: item.state == "proposed"):
+                change._expire()
+            if not Cron._commit_progress(len(batch)):
+                return
+
+    def _expire(self):
+        """Note that no answer came; the page says so, and the team may withdraw the change and send it again."""
+        self._log("request.expired", actor_kind="system")
+        self._write_internal({"state": "expired"})
+        self.activity_schedule(
+            "mail.mail_activity_data_todo",
+            summary=self.env._(
+                "No answer to change order %s: call, or withdraw it and send it again", self.reference
+            ),
+            user_id=(self.user_id or self.env.ref("base.user_admin")).id,
+        )
 
     # === APPLYING ===
 

@@ -124,6 +124,8 @@ class MilestoneBillingChangeLink(models.Model):
 
     def _get_state_refusal(self, form):
         change = self.change_id
+        if change.state == "expired":
+            return "expired"
         if change.state != "proposed" or self.is_revoked:
             return "superseded" if change.state in ("draft", "cancelled") else "already_decided"
         if self.decision:

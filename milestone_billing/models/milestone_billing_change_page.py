@@ -50,6 +50,7 @@ class MilestoneBillingChange(models.Model):
             "approved": self.env._("Approved"),
             "declined": self.env._("Declined"),
             "contested": self.env._("Being clarified"),
+            "expired": self.env._("Time over"),
         }
         label = words.get(self.state) or self.env._("Withdrawn")
         return {"code": self.state, "label": label, "color": STATUS_COLORS.get(self.state, "light")}
@@ -71,6 +72,8 @@ class MilestoneBillingChange(models.Model):
             return self.env._("Approved on paper or by phone, recorded on %s. The order is changed.", when)
         if self.state == "declined":
             return self.env._("%(names)s declined on %(when)s. Nothing changes.", names=names, when=when)
+        if self.state == "expired":
+            return self.env._("The time to decide has run out. Write to us, and we send it again.")
         if self.state == "contested":
             return self.env._("This decision is being clarified. What it bills waits until then.")
         return self.env._("This offer was withdrawn. You need not do anything.")

@@ -1,5 +1,8 @@
+from datetime import timedelta
 from unittest.mock import patch
 
+from freezegun import freeze_time
+from odoo import fields
 from odoo.exceptions import UserError
 from odoo.tests import new_test_user, tagged
 from odoo.tools import mute_logger
@@ -68,6 +71,46 @@ class TestChangeContest(ChangeCommon):
         self.contest(change)
         change.action_withdraw()
         self.assertEqual(change.state, "contested")
+
+
+@tagged("post_install", "-at_install")
+class TestChangeTime(ChangeCommon):
+    """A change order without an answer in time is closed, shown and can be sent again."""
+
+    def setUp(self):
+        super().setUp()
+        self.days = self.company.milestone_link_days
+
+    def pass_days(self, days):
+        """Let time pass, for all that follows, and run the cron."""
+        moment = freeze_time(fields.Datetime.now() + timedelta(days=days))
+        moment.start()
+        self.addCleanup(moment.stop)
+        with self.no_commits():
+            self.env["milestone.billing.change"].sudo()._cron_expire()
+
+    def test_no_answer_in_time_is_told_to_the_salesperson(self):
+        change = self.propose()
+        self.pass_days(self.days - 1)
+        self.assertEqual(change.state, "proposed")
+        self.pass_days(2)
+        self.assertEqual(change.state, "expired")
+        self.assertIn("No answer", change.activity_ids.summary)
+        self.assertEqual(self.decide(change), "expired")
+        self.assertEqual(self.order.amount_untaxed, 10000.0)
+        self.pass_days(1)
+        self.assertEqual(len(change.activity_ids), 1)
+        result = change.verify_evidence()
+        self.assertEqual((result["ok"], result["state"]), (True, "expired"))
+
+    def test_it_is_sent_again_with_a_new_revision(self):
+        change = self.propose()
+        self.pass_days(self.days + 1)
+        change.action_withdraw()
+        change.action_propose()
+        self.assertEqual((change.state, change.revision), ("proposed", 2))
+        self.assertEqual(self.decide(change), "recorded")
+        self.assertTrue(change.verify_evidence()["ok"])
 
 
 @tagged("post_install", "-at_install")
