@@ -6,7 +6,18 @@ from odoo import SUPERUSER_ID
 from odoo.http import Controller, content_disposition, request, route
 
 from ..tools.approval_rules import LEVELS, REFUSALS
-from .visit import GRANT_HOURS, GRANTS_MAX, get_session_tag, go, is_uuid, page, read_http, read_pii, seal
+from .visit import (
+    GRANT_HOURS,
+    GRANTS_MAX,
+    get_session_tag,
+    go,
+    is_uuid,
+    only_by_post,
+    page,
+    read_http,
+    read_pii,
+    seal,
+)
 
 WRONG_PER_QUARTER_MAX = 10
 TEXT_SIZE_MAX = 4000
@@ -28,6 +39,7 @@ class MilestoneBillingChangePage(Controller):
     @route("/mc/<string:link_uuid>/open", type="http", auth="public", methods=["POST"], sitemap=False)
     def change_link_open(self, link_uuid, k="", **_kwargs):
         """Exchange the secret for a grant, and go on to the clean address."""
+        only_by_post()
         link, user = self._find_link(link_uuid), request.env.user
         right = link and link._has_secret(k)
         if not right or (not user._is_public() and user.partner_id != link.partner_id):
@@ -124,6 +136,7 @@ class MilestoneBillingChangePage(Controller):
     )
     def change_decide(self, uuid, kind, **form):
         """Take the decision of an approver."""
+        only_by_post()
         change, link = self._enter(uuid)
         if not link:
             return self._refuse_page()

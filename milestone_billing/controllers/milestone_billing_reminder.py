@@ -1,5 +1,7 @@
 from odoo.http import Controller, request, route
 
+from .visit import only_by_post
+
 CHOICES = ("", "email", "sms", "none")
 HEADERS = {
     "Cache-Control": "no-store",
@@ -24,6 +26,7 @@ class MilestoneBillingReminderController(Controller):
     @route(_page_url, type="http", auth="public", methods=["POST"], website=True, sitemap=False)
     def milestone_reminders_save(self, token, preference="", **_kwargs):
         """Keep the choice of the holder of a signed link."""
+        only_by_post()
         partner = request.env["milestone.billing.reminder"]._find_partner_of_token(token)
         if partner and preference in CHOICES:
             partner.milestone_reminder_preference = preference or False

@@ -80,7 +80,7 @@ class ReviewPayment(Review):
     )
     def pay(self, uuid, **_form):
         """Record the click and go to the payment page of the posted invoice."""
-        visit = self._enter(uuid)
+        visit = self._enter_in_turn(uuid)
         if not visit or visit.kind == "internal_user":
             return self._closed_door()
         approval = visit.approval

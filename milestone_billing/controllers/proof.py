@@ -1,10 +1,15 @@
 """Proof files: streamed with ranges, typed by their bytes, and never run by a browser."""
 
+import re
+
 from odoo import http
 from odoo.http import Stream, request
 
 from .review import URL, Review
 from .visit import get_session_tag, make_visitor, seal
+
+# Line ends would break a header; signs that turn the direction of text would hide the real ending of a name.
+_CONTROLS = re.compile("[\\x00-\\x1f\\x7f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]")
 
 
 class Proof(Review):
@@ -32,12 +37,13 @@ class Proof(Review):
             path=attachment._full_path(attachment.store_fname) if attachment.store_fname else None,
             data=None if attachment.store_fname else attachment.raw or b"",
             mimetype=entry["mimetype"],
-            download_name=entry["name"],
+            download_name=" ".join(_CONTROLS.sub(" ", entry["name"]).split()) or "file",
             etag=entry["sha256"],
             size=entry["size"],
         )
         is_download = bool(download) or entry["kind"] == "file"
         response = stream.get_response(as_attachment=is_download)
+        response.headers["Accept-Ranges"] = "bytes"
         return seal(response, **{"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"})
 
     def _log_opened(self, visit, entry):

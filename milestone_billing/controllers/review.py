@@ -12,10 +12,12 @@ from .visit import (
     get_session_tag,
     go,
     make_visitor,
+    only_by_post,
     page,
     read_presentation,
     seal,
     sign_presentation,
+    take_turn,
 )
 
 URL = "/my/milestones"
@@ -71,6 +73,7 @@ class Review(http.Controller):
     )
     def displayed(self, uuid, **form):
         """Take what the page tells about itself: how long it was visible, whether its end was reached."""
+        only_by_post()
         visit = self._enter(uuid)
         if not visit:
             return self._closed_door()
@@ -96,7 +99,7 @@ class Review(http.Controller):
     )
     def otp(self, uuid, channel="email", **form):
         """Send a one-time code to the approver and come back to the form."""
-        visit = self._enter(uuid)
+        visit = self._enter_in_turn(uuid)
         if not visit:
             return self._closed_door()
         if visit.approval._get_state_refusal() or not self._may_decide(visit):
@@ -121,7 +124,7 @@ class Review(http.Controller):
     )
     def decide(self, uuid, step, **form):
         """Take a decision; the result is a page of its own, so that reloading it does nothing."""
-        visit = self._enter(uuid)
+        visit = self._enter_in_turn(uuid)
         if not visit:
             return self._closed_door()
         values = self._read_form(step, form)
@@ -135,7 +138,7 @@ class Review(http.Controller):
             return go(f"{URL}/{visit.approval.uuid}")
         visit.approval.invalidate_recordset()
         template = f"milestone_billing.portal_{step}"
-        if visit.approval._get_state_refusal() or not self._may_decide(visit) or outcome.code == "busy":
+        if visit.approval._get_state_refusal() or not self._may_decide(visit):
             template = "milestone_billing.portal_review"
         return self._render(visit, template, status=outcome.status, refusal=outcome.code, **values)
 
@@ -146,6 +149,15 @@ class Review(http.Controller):
         if visit:
             request.update_context(lang=visit.approval.lang)
             visit = visit._replace(approval=visit.approval.with_env(request.env(su=True)))
+        return visit
+
+    def _enter_in_turn(self, uuid):
+        """Enter to write something: one after the other, so that nobody answers to what is over by then."""
+        only_by_post()
+        visit = self._enter(uuid)
+        if visit:
+            take_turn(visit.approval)
+            visit = self._enter(uuid)
         return visit
 
     def _closed_door(self):

@@ -3,7 +3,19 @@
 from odoo import http
 from odoo.http import request
 
-from .visit import Visit, add_grant, get_session_tag, go, is_uuid, make_visitor, page, read_http, read_pii
+from .visit import (
+    Visit,
+    add_grant,
+    get_session_tag,
+    go,
+    is_uuid,
+    make_visitor,
+    only_by_post,
+    page,
+    read_http,
+    read_pii,
+    take_turn,
+)
 
 WRONG_PER_QUARTER_MAX = 10
 RENEWALS_PER_DAY_MAX = 3
@@ -80,14 +92,16 @@ class ReviewLink(http.Controller):
         return Link.search([("uuid", "=", link_id)], limit=1) if is_uuid(link_id) else Link
 
     def _check(self, link_id, secret):
-        """Give the link if the secret is right. Wrong ones are counted, but never shut the right one out.
+        """Give the link if the secret is right, in its turn. Wrong ones are counted, but never shut the right one out.
 
         :return: the link, or an empty set.
         """
+        only_by_post()
         link = self._find(link_id)
-        if link and link._has_secret(secret):
-            return link
-        return link.browse()
+        if not link or not link._has_secret(secret):
+            return link.browse()
+        take_turn(link.approval_id)
+        return link
 
     def _refuse(self, link_id, problem, link=None, secret=""):
         """Answer that the link does not open: the words differ, the page says what to do next."""

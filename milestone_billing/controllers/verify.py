@@ -6,7 +6,7 @@ from odoo import http
 from odoo.http import request
 from odoo.tools import consteq
 
-from .visit import page, read_pii
+from .visit import only_by_post, page, read_pii
 
 TRIES_PER_HOUR_MAX = 30
 _HEAD = re.compile(r"[0-9a-f]{64}\Z")
@@ -27,6 +27,7 @@ class Verify(http.Controller):
     )
     def verify_result(self, number="", head="", **_kwargs):
         """Compare a certificate number and a chain head with the record."""
+        only_by_post()
         Attempt = request.env["milestone.billing.attempt"]
         if not Attempt._take("verify", read_pii().get("ip", "unknown"), TRIES_PER_HOUR_MAX, 60):
             return page("milestone_billing.portal_verify", {"result": "limited", "form": {}}, status=429)

@@ -1,6 +1,7 @@
 """Who is at the door: grants in the session, the visitor behind a request, and what a request tells as evidence."""
 
 import hashlib
+import random
 import re
 import time
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from typing import NamedTuple
 from odoo import models
 from odoo.http import STORED_SESSION_BYTES, request
 from odoo.tools import config, hash_sign, hmac, verify_hash_signed
+from werkzeug.exceptions import MethodNotAllowed
 
 from ..models.milestone_billing_approval_decision import Visitor
 from ..tools.approval_rules import LEVELS, read_address
@@ -16,6 +18,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 GRANTS_MAX = 20
 GRANT_HOURS = 12
 PRESENTATION_HOURS = 12
+TURN_SECONDS = 10
 SCOPE = "milestone_billing.presentation"
 PAGE_HEADERS = {
     "X-Frame-Options": "DENY",
@@ -55,6 +58,15 @@ def seal(response, referrer="same-origin", **headers):
 def page(template, values, status=200, referrer="same-origin"):
     """Render a page of ours with status and headers."""
     return seal(request.render(template, values, status=status), referrer=referrer)
+
+
+def only_by_post():
+    """Refuse other methods where a form is taken: Odoo lets OPTIONS through to every route, without a token.
+
+    :raise MethodNotAllowed: for anything but POST.
+    """
+    if request.httprequest.method != "POST":
+        raise MethodNotAllowed(valid_methods=["POST"])
 
 
 def go(url):
@@ -104,12 +116,14 @@ def find_visit(uuid):
     if visit:
         return visit
     user = request.env.user
-    if user._is_public() or not approval.with_user(user).sudo(False).has_access("read"):
+    if user._is_public():
         return None
+    is_reader = approval.with_user(user).sudo(False).has_access("read")
     if user._is_internal():
-        return Visit(approval, approval.seat_ids.browse(), "internal_user", {})
+        return Visit(approval, approval.seat_ids.browse(), "internal_user", {}) if is_reader else None
+    # An approver may belong to another company than the client: an architect, a lawyer.
     seat = approval.seat_ids.filtered(lambda item: item.partner_id == user.partner_id)
-    return Visit(approval, seat, "portal_user", {})
+    return Visit(approval, seat, "portal_user", {}) if is_reader or seat else None
 
 
 def _find_granted_visit(approval):
@@ -125,6 +139,20 @@ def _find_granted_visit(approval):
         return None
     kind = "link_holder" if user._is_public() else "portal_user"
     return Visit(approval, link.seat_id, kind, grant)
+
+
+def take_turn(approval):
+    """Wait, for a while, until nobody else answers on this submission; then see all that they did.
+
+    Each try begins a new transaction, since one that began before the others were done would never see their answers.
+    So call this before anything is written. Whoever does not get a turn goes on without, and is told that it is busy.
+    """
+    cr, end = request.env.cr, time.monotonic() + TURN_SECONDS
+    while True:
+        cr.rollback()
+        if approval._try_lock() or time.monotonic() > end:
+            return
+        time.sleep(random.uniform(0.02, 0.1))
 
 
 # === PRESENTATION ===

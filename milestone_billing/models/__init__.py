@@ -54,6 +54,7 @@ from . import milestone_billing_approval_decision
 from . import milestone_billing_approval_code
 from . import milestone_billing_approval_passkey
 from . import milestone_billing_approval_page
+from . import milestone_billing_line_portal
 from . import milestone_billing_approval_team
 from . import milestone_billing_attempt
 from . import sale_order
@@ -69,6 +70,7 @@ from . import account_move_retainage
 from . import account_move_retained_tax
 from . import account_edi_xml_ubl
 from . import account_move_approval
+from . import milestone_billing_approval_change
 from . import payment_transaction
 from . import account_move_payment_link
 from . import ir_attachment

@@ -32,7 +32,8 @@ class AccountMove(models.Model):
                     line.name,
                 )
             )
-        if self._get_content_sha256() != approval.content_sha256:
+        # Names of taxes and units are translated: compare in the language that was submitted.
+        if self.with_context(lang=approval.lang)._get_content_sha256() != approval.content_sha256:
             approval._log_drift(self)
             raise UserError(
                 self.env._(

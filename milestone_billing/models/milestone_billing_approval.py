@@ -96,12 +96,6 @@ class MilestoneBillingApproval(models.Model):
         string="Recorded by Staff", readonly=True, help="A phone or paper approval that staff recorded."
     )
     contested_on = fields.Datetime(readonly=True)
-    portal_rank = fields.Integer(
-        compute="_compute_portal_rank",
-        store=True,
-        precompute=True,
-        help="Order in the client's list: waiting, to pay, in work, done.",
-    )
 
     _revision_unique = models.UniqueIndex(
         "(line_id, revision)", "This revision of the milestone was already submitted."
@@ -113,20 +107,6 @@ class MilestoneBillingApproval(models.Model):
     _quorum_positive = models.Constraint("CHECK (quorum > 0)", "At least one approval is needed.")
 
     # === COMPUTE ===
-
-    @api.depends("state", "move_id.state", "move_id.payment_state")
-    def _compute_portal_rank(self):
-        for approval in self:
-            move = approval.sudo().move_id
-            is_paid = move.payment_state in ("paid", "in_payment", "reversed")
-            if approval.state == "requested":
-                approval.portal_rank = 0
-            elif approval.state in ("approved", "deemed_accepted") and move.state == "posted" and not is_paid:
-                approval.portal_rank = 1
-            elif approval.state in ("changes_requested", "declined", "expired", "contested"):
-                approval.portal_rank = 2
-            else:
-                approval.portal_rank = 3
 
     @api.depends("line_id.display_name", "revision")
     def _compute_display_name(self):
@@ -203,6 +183,7 @@ class MilestoneBillingApproval(models.Model):
         lines.approval_ids.filtered(lambda approval: approval.state == "requested")._supersede(
             "submitted again"
         )
+        lines.approval_ids.filtered("ask_again_on")._internal().ask_again_on = False
         # The index sees one open submission for each milestone: the old one must be closed there first.
         self.flush_model(["state"])
         approvals = self._internal().create([self._prepare_values(line) for line in lines])
@@ -220,8 +201,6 @@ class MilestoneBillingApproval(models.Model):
         :rtype: dict
         """
         company, move = line.company_id, line._get_live_invoice()
-        partners = line._get_approver_values()
-        second = company.milestone_second_approver_above
         amount = line._get_company_amount(move)
         return {
             "line_id": line.id,
@@ -230,9 +209,7 @@ class MilestoneBillingApproval(models.Model):
             "amount_total": move.amount_total,
             "attachment_ids": [fields.Command.set(line.sudo().proof_ids.ids)],
             "lang": line.partner_id.lang or self.env.lang or "en_US",
-            "quorum": needed_approvals(
-                line.schedule_id.quorum, len(partners), bool(second and amount > Decimal(str(second)))
-            ),
+            "quorum": line._get_needed_approvals(amount),
             "level_required": line._get_required_level(amount),
             "is_deemed_acceptance": company.milestone_deemed_acceptance,
             "expires_on": fields.Datetime.add(fields.Datetime.now(), days=company.milestone_link_days),
@@ -257,15 +234,16 @@ class MilestoneBillingApproval(models.Model):
         cancelled._log("request.cancelled", data={"reason": reason})
         cancelled.link_ids._revoke(reason)
 
-    def _supersede(self, reason):
+    def _supersede(self, reason, fields=()):
         """Replace submissions whose content changed; what was approved before does not carry over.
 
         :param str reason: recorded with it.
+        :param list fields: names of what was changed, as far as they are known.
         """
-        replaced = self.sudo()._transition("supersede")
+        replaced, more = self.sudo()._transition("supersede"), {"fields": list(fields)} if fields else {}
         replaced._log(
             "request.superseded",
-            data=lambda approval: {"reason": reason, "new_revision": approval.revision + 1},
+            data=lambda approval: {"reason": reason, "new_revision": approval.revision + 1, **more},
         )
         replaced.link_ids._revoke(reason, keep_readable=True)
 
@@ -332,6 +310,16 @@ class MilestoneBillingLine(models.Model):
             move.amount_total, company.currency_id, company, fields.Date.context_today(self)
         )
         return Decimal(str(amount))
+
+    def _get_needed_approvals(self, amount):
+        """Give how many approvers have to approve an amount.
+
+        :param Decimal amount: total in company currency.
+        :rtype: int
+        """
+        second = self.company_id.milestone_second_approver_above
+        is_second_needed = bool(second and amount > Decimal(str(second)))
+        return needed_approvals(self.schedule_id.quorum, len(self._get_approvers()), is_second_needed)
 
     def _get_required_level(self, amount):
         company = self.company_id

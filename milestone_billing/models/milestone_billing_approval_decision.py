@@ -157,9 +157,10 @@ class MilestoneBillingApproval(models.Model):
         return Outcome("recorded")
 
     def _try_lock(self):
-        """Take this submission for this transaction, without waiting: who comes second is told so at once.
+        """Take this submission for this transaction, without waiting.
 
-        Waiting would end in a serialization error and a retry for each of many parallel clicks.
+        Waiting here would end in a serialization error and a retry for each of many parallel clicks; the portal waits
+        with `take_turn`, outside of a transaction.
         """
         self.env.cr.execute(
             "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))",
@@ -265,7 +266,9 @@ class MilestoneBillingApproval(models.Model):
         if not self.env["milestone.billing.attempt"]._take("refused", key, REFUSALS_PER_HOUR_MAX, 60):
             return Outcome("rate_limited", REFUSALS["rate_limited"])
         self._log_visit("approval.refused", visitor, data={"reason_code": reason, "decision": kind})
-        if reason == "invoice_drift":
+        is_waiting = reason == "superseded" and visitor.seat and self._is_asked_again_soon()
+        if reason == "invoice_drift" or is_waiting:
+            # The client is here and wants to answer: the new version goes out now.
             self._ask_again("content changed")
         return outcome
 

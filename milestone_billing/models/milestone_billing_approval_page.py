@@ -56,50 +56,13 @@ class MilestoneBillingApproval(models.Model):
             else 0.0,
             "can_pay": approval._can_pay(),
             "next_line": line._get_next_line(),
+            "people": approval._prepare_people(),
+            "history": line._prepare_history(),
             "differences": approval._get_differences(),
             "has_certificate": approval.state not in ("requested", "expired", "superseded", "cancelled"),
             "needs_code": approval._needs_code(seat),
             "has_phone": bool(seat and seat.sudo().partner_id.phone),
         }
-
-    def _prepare_list_rows(self):
-        """Give one line of the client's list for each submission.
-
-        :rtype: list[dict]
-        """
-        rows = []
-        for approval in self:
-            line, invoice = approval.line_id, approval._get_issued_invoice()
-            rows.append(
-                {
-                    "approval": approval,
-                    "url": f"/my/milestones/{approval.uuid}",
-                    "project": line.project_id.name or line.order_id.name,
-                    "order": line.order_id.name,
-                    "name": line.name,
-                    "amount": formatLang(self.env, approval.amount_total, currency_obj=approval.currency_id),
-                    "date": format_date(self.env, invoice.invoice_date_due or approval.create_date),
-                    **approval._get_list_status(),
-                }
-            )
-        return rows
-
-    def _get_list_status(self):
-        status = self._get_page_status()
-        if status == "approved" and self._get_issued_invoice():
-            status = "to_pay"
-        words = {
-            "requested": (self.env._("Waiting for you"), "primary"),
-            "to_pay": (self.env._("To pay"), "warning"),
-            "approved": (self.env._("Approved"), "success"),
-            "paid": (self.env._("Paid"), "success"),
-            "changes_requested": (self.env._("Being changed"), "info"),
-            "declined": (self.env._("Declined"), "light"),
-            "expired": (self.env._("Time over"), "light"),
-            "contested": (self.env._("Being clarified"), "danger"),
-        }
-        label, color = words.get(status, (self.env._("Closed"), "light"))
-        return {"status": status, "label": label, "color": color}
 
     def _get_money(self, text):
         """Write an amount of the snapshot with its currency, in the reader's format.
@@ -143,9 +106,7 @@ class MilestoneBillingApproval(models.Model):
             ),
             "declined": lambda: self.env._("%(names)s declined on %(when)s.", names=names, when=when),
             "expired": lambda: self.env._("The time to answer is over. Ask for a new link, or write to us."),
-            "superseded": lambda: self.env._(
-                "This version was replaced by a newer one. You get a new link by mail."
-            ),
+            "superseded": self._get_superseded_sentence,
             "cancelled": lambda: self.env._("This request was withdrawn. You need not do anything."),
             "contested": lambda: self.env._("This decision is being clarified. Please do not pay for now."),
         }[self._get_page_status()]()
@@ -161,6 +122,15 @@ class MilestoneBillingApproval(models.Model):
             )
         return self.env._("Waiting for your answer until %s.", format_date(self.env, self.expires_on))
 
+    def _get_superseded_sentence(self):
+        if self.line_id.sudo()._get_current_approval() != self:
+            return self.env._("This version was replaced by a newer one. You get a new link by mail.")
+        return self.env._(
+            "%s is just changing this milestone. The newer version comes to you by mail; until then you need not do "
+            "anything.",
+            self.company_id.name,
+        )
+
     def _get_approved_sentence(self, names, when):
         if self.is_on_behalf:
             return self.env._(
@@ -171,6 +141,42 @@ class MilestoneBillingApproval(models.Model):
         if self.state == "deemed_accepted":
             return self.env._("No answer came in time, so the work counts as accepted since %s.", when)
         return self.env._("Approved by %(names)s on %(when)s.", names=names, when=when)
+
+    # === WHO ELSE ===
+
+    def _prepare_people(self):
+        """Give everybody who is asked, and what each has answered.
+
+        :rtype: list[dict]
+        """
+        self.ensure_one()
+        answers = {decision.partner_id: decision for decision in self.decision_ids}
+        return [
+            {
+                "name": seat.partner_id.name,
+                "role": seat.role or "",
+                **self._get_answer_words(answers.get(seat.partner_id)),
+            }
+            for seat in self.seat_ids
+        ]
+
+    def _get_answer_words(self, decision):
+        """Say what somebody answered, in one word, one colour and a date.
+
+        :rtype: dict
+        """
+        words = {
+            "approve": (self.env._("Approved"), "success"),
+            "approve_with_reservations": (self.env._("Approved with reservations"), "success"),
+            "changes": (self.env._("Asked for changes"), "info"),
+            "decline": (self.env._("Declined"), "light"),
+        }
+        if not decision:
+            is_open = self._get_page_status() == "requested"
+            label = self.env._("Asked") if is_open else self.env._("Did not answer")
+            return {"label": label, "color": "light", "when": ""}
+        label, color = words[decision.decision]
+        return {"label": label, "color": color, "when": format_date(self.env, decision.create_date)}
 
     # === FILES ===
 
@@ -203,27 +209,34 @@ class MilestoneBillingApproval(models.Model):
         old, new = self._get_snapshot(), newer._get_snapshot() if newer else None
         if self.state != "superseded" or not old or not new:
             return []
-        rows = [
+        rows = [*self._get_text_differences(old, new), *self._get_money_differences(old, new)]
+        return [row for row in rows if row[1] != row[2]]
+
+    def _get_text_differences(self, old, new):
+        names = [", ".join(item["caption"] or item["name"] for item in each["files"]) for each in (old, new)]
+        return [
             (self.env._("Milestone"), old["milestone"]["title"], new["milestone"]["title"]),
             (
                 self.env._("What was done"),
                 html2plaintext(old["milestone"]["description_text"]),
                 html2plaintext(new["milestone"]["description_text"]),
             ),
-            (
-                self.env._("Net"),
-                self._get_money(old["amount_untaxed"]),
-                self._get_money(new["amount_untaxed"]),
-            ),
-            (self.env._("Tax"), self._get_money(old["amount_tax"]), self._get_money(new["amount_tax"])),
-            (self.env._("Total"), self._get_money(old["amount_total"]), self._get_money(new["amount_total"])),
-            (
-                self.env._("Proof of work"),
-                ", ".join(item["name"] for item in old["files"]),
-                ", ".join(item["name"] for item in new["files"]),
-            ),
+            (self.env._("Proof of work"), *names),
+            (self.env._("Approvers"), len(old["approvers"]), len(new["approvers"])),
+            (self.env._("Approvals needed"), old["quorum"], new["quorum"]),
+            (self.env._("Payment terms"), old["due_terms"], new["due_terms"]),
         ]
-        return [row for row in rows if row[1] != row[2]]
+
+    def _get_money_differences(self, old, new):
+        def row(label, read):
+            return label, self._get_money(read(old)), self._get_money(read(new))
+
+        return [
+            row(self.env._("Net"), lambda snapshot: snapshot["amount_untaxed"]),
+            row(self.env._("Tax"), lambda snapshot: snapshot["amount_tax"]),
+            row(self.env._("Total"), lambda snapshot: snapshot["amount_total"]),
+            row(self.env._("Contract (net)"), lambda snapshot: snapshot["position"]["contract_sum"]),
+        ]
 
     # === PAYMENT ===
 
@@ -289,59 +302,3 @@ class MilestoneBillingApprovalLink(models.Model):
             return False
         link._queue(link.seat_id, purpose="resend")
         return True
-
-
-class MilestoneBillingLine(models.Model):
-    _inherit = "milestone.billing.line"
-
-    def _prepare_steps(self):
-        """Give the stepper: every milestone of the order, and how far it is, in the client's words.
-
-        :rtype: list[dict]
-        """
-        self.ensure_one()
-        lines = self.order_id.sudo().milestone_line_ids.filtered(lambda line: line._is_planned_on_order())
-        lines = lines.sorted(lambda line: (line.sequence, line.id)).with_context(lang=self.env.lang)
-        return [
-            {
-                "line": line,
-                "name": line.name,
-                "is_current": line.id == self.id,
-                **line._get_client_status(),
-            }
-            for line in lines
-        ]
-
-    def _get_client_status(self):
-        """Say how far a milestone is, in one word and one colour for the client.
-
-        :rtype: dict
-        """
-        self.ensure_one()
-        words = {
-            "paid": (self.env._("Paid"), "success"),
-            "to_pay": (self.env._("To pay"), "warning"),
-            "to_review": (self.env._("Waiting for you"), "primary"),
-            "in_work": (self.env._("Being changed"), "info"),
-            "approved": (self.env._("Approved"), "success"),
-            "done": (self.env._("Done"), "success"),
-            "contested": (self.env._("Being clarified"), "danger"),
-            "cancelled": (self.env._("Cancelled"), "light"),
-            "coming": (self.env._("Coming"), "light"),
-        }
-        code = self._get_client_status_code()
-        label, color = words[code]
-        return {"code": code, "label": label, "color": color}
-
-    def _get_client_status_code(self):
-        if self.state == "cancelled":
-            return "cancelled"
-        if self._get_current_approval().state == "contested":
-            return "contested"
-        if self.invoice_status == "paid":
-            return "paid"
-        if self.invoice_status in ("posted", "partial"):
-            return "to_pay"
-        if self.state == "approved":
-            return "approved" if self._get_current_approval() else "done"
-        return {"submitted": "to_review", "changes_requested": "in_work"}.get(self.state, "coming")

@@ -24,6 +24,17 @@ class MilestoneBillingApprovalSeat(models.Model):
         compute="_compute_link_figures",
     )
     opened_on = fields.Datetime(compute="_compute_link_figures")
+    answer = fields.Selection(
+        [
+            ("approve", "Approved"),
+            ("approve_with_reservations", "Approved with reservations"),
+            ("changes", "Changes requested"),
+            ("decline", "Declined"),
+            ("waiting", "Asked"),
+            ("none", "Did not answer"),
+        ],
+        compute="_compute_answer",
+    )
     link_ids = fields.One2many("milestone.billing.approval.link", "seat_id")
 
     _approval_partner_unique = models.UniqueIndex(
@@ -35,6 +46,12 @@ class MilestoneBillingApprovalSeat(models.Model):
         for seat in self.sudo():
             seat.email_state = seat.link_ids[:1].state or False
             seat.opened_on = min((link.opened_on for link in seat.link_ids if link.opened_on), default=False)
+
+    @api.depends("approval_id.state", "approval_id.decision_ids.decision")
+    def _compute_answer(self):
+        for seat in self.sudo():
+            silent = "waiting" if seat.approval_id.state == "requested" else "none"
+            seat.answer = seat._get_decision().decision or silent
 
     def _get_decision(self):
         """Give what this approver decided, if anything.

@@ -207,16 +207,19 @@ class MilestoneBillingApproval(models.Model):
         """
         self.ensure_one()
         approval = self.sudo().with_context(lang=self.lang)
-        snapshot, line, move = approval._get_snapshot(), approval.line_id, approval.move_id
+        snapshot, line = approval._get_snapshot(), approval.line_id
         if snapshot is None:
             return []
-        if not move or move._get_content_sha256() != approval.content_sha256:
-            return ["invoice"]
+        if found := approval._get_invoice_drift():
+            return found
         now = {"title": line.name, "description_text": line.description or ""}
         found = [name for name, value in now.items() if snapshot["milestone"][name] != value]
-        shown = [(item["file_uuid"], item["sha256"]) for item in snapshot["files"]]
+        shown = ("file_uuid", "sha256", "name", "caption")
         files = [item._prepare_milestone_file(line) for item in line.proof_ids]
-        if sorted(shown) != sorted((item["file_uuid"], item["sha256"]) for item in files):
+        before, after = (
+            [[item[name] for name in shown] for item in each] for each in (snapshot["files"], files)
+        )
+        if sorted(before) != sorted(after):
             found.append("files")
         return found
 

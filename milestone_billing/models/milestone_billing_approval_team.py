@@ -122,6 +122,25 @@ class MilestoneBillingApproval(models.Model):
             self.env["milestone.billing.approval.link"]._queue(seats, purpose="resend")
         return True
 
+    def action_open_page(self):
+        """Open what the client sees.
+
+        :rtype: dict
+        """
+        self.ensure_one()
+        self.check_access("read")
+        return {"type": "ir.actions.act_url", "url": f"/my/milestones/{self.uuid}", "target": "new"}
+
+    def action_open_certificate(self):
+        """Open the certificate of the decision, as the client gets it.
+
+        :rtype: dict
+        """
+        self.ensure_one()
+        self.check_access("read")
+        url = f"/my/milestones/{self.uuid}/certificate.pdf"
+        return {"type": "ir.actions.act_url", "url": url, "target": "new"}
+
     def record_on_behalf(self, method, attachment_id, note=None):
         """Record an approval which the client gave on paper, by phone or by mail, with its document.
 

@@ -15,6 +15,8 @@ class MilestoneBillingLine(models.Model):
 
     @api.depends(
         "state",
+        "approval_ids.state",
+        "approval_ids.ask_again_on",
         "invoice_status",
         "is_on_hold",
         "hold_reason",
@@ -38,7 +40,7 @@ class MilestoneBillingLine(models.Model):
         if self.is_on_hold:
             return self._get_hold_sentence()
         if self.state == "submitted":
-            return self.env._("Waiting for the client's approval.")
+            return self._get_submitted_sentence()
         if self.state == "changes_requested":
             return self._get_changes_sentence()
         if self.invoice_status == "draft":

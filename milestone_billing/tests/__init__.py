@@ -2,10 +2,14 @@ from importlib.util import find_spec
 
 from . import test_api_doc
 from . import test_approval_access
+from . import test_approval_change
 from . import test_approval_decision
+from . import test_approval_files
 from . import test_approval_mail
 from . import test_approval_passkey
 from . import test_approval_portal
+from . import test_approval_race
+from . import test_approval_routes
 from . import test_change
 from . import test_change_client
 from . import test_cut_over

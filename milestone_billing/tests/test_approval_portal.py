@@ -1,4 +1,5 @@
 import io
+import re
 import zipfile
 from unittest.mock import patch
 
@@ -49,6 +50,73 @@ class TestApprovalPortal(ApprovalHttpCommon):
             "/my/counters", {"counters": ["milestone_waiting_count", "milestone_count"]}
         )
         self.assertEqual((counters["milestone_waiting_count"], counters["milestone_count"]), (1, 1))
+
+    def count_list(self):
+        """Count the statements of the list page; also give its text."""
+        self.env.flush_all()
+        before = self.env.cr.sql_log_count
+        page = self.url_open("/my/milestones")
+        return self.env.cr.sql_log_count - before, page.text
+
+    def test_list_is_waiting_to_pay_to_come_done(self):
+        ann = self.add_contact("Ann Second")
+        first = self.create_submitted()
+        paid, due = first.order_id.milestone_line_ids[2:].sorted("sequence")
+        for line in (paid, due):
+            line.approval_required = False
+            line.action_complete()
+        self.pay(paid.invoice_ids)
+        other = self.create_submitted(approvers=[ann])
+        new_test_user(self.env, "zoe", "base.group_portal", partner_id=self.contact.id)
+        self.authenticate("zoe", "zoe")
+        _count, text = self.count_list()
+        labels = re.findall(r'<span class="badge border text-bg-[a-z]+">([^<]+)</span>', text)
+        expected = ["With your colleagues", "Waiting for you", "To pay", *["Coming"] * 4, "Paid"]
+        self.assertEqual(labels, expected)
+        self.assertIn(f"/my/invoices/{due.invoice_ids.id}", text)
+        self.assertIn(f"/my/orders/{first.order_id.id}", text, "what is to come leads to the order")
+        self.assertIn(other.uuid, text)
+        counters = self.make_jsonrpc_request("/my/counters", {"counters": ["milestone_waiting_count"]})
+        self.assertEqual(
+            counters["milestone_waiting_count"], 1, "what waits for a colleague does not wait here"
+        )
+
+    def test_list_takes_the_same_statements_for_many_as_for_a_few(self):
+        for _order in range(2):
+            self.create_submitted()
+        new_test_user(self.env, "zoe", "base.group_portal", partner_id=self.contact.id)
+        self.authenticate("zoe", "zoe")
+        self.count_list()
+        few, text = self.count_list()
+        self.assertEqual(text.count("Coming"), 6)
+        for _order in range(4):
+            self.create_submitted()
+        many, text = self.count_list()
+        self.assertEqual(text.count("Coming"), 18)
+        self.assertLessEqual(many, few)
+
+    def test_quotations_and_cancelled_milestones_are_not_in_the_list(self):
+        approval = self.create_submitted()
+        approval.order_id.milestone_line_ids[3].action_cancel()
+        self.create_order(confirm=False)
+        new_test_user(self.env, "zoe", "base.group_portal", partner_id=self.contact.id)
+        self.authenticate("zoe", "zoe")
+        _count, text = self.count_list()
+        self.assertEqual(text.count("o_mb_list_name"), 3)
+
+    def test_page_names_who_else_decides_and_what_happened(self):
+        ann = self.add_contact("Ann Second")
+        approval = self.create_submitted(approvers=[self.contact, ann], quorum=2)
+        page = self.enter(approval, ann)
+        self.assertIn("approvals are needed", page.text)
+        self.approve(approval, typed_name="Ann")
+        page = self.enter(approval, self.contact)
+        people = page.text.partition('id="o_mb_people"')[2].partition("</section>")[0]
+        self.assertLess(people.index("Zoe Client"), people.index("Asked"))
+        self.assertLess(people.index("Ann Second"), people.index("Approved"))
+        history = page.text.partition("o_mb_history")[2]
+        self.assertIn("Version 1 was sent for review.", history)
+        self.assertIn("Ann Second approved.", history)
 
     def test_order_page_shows_the_schedule_as_a_timeline(self):
         approval = self.create_submitted()

@@ -1,5 +1,6 @@
 import { registry } from "@web/core/registry";
 import { Interaction } from "@web/public/interaction";
+import { loadPDFJSAssets } from "@web/core/utils/pdfjs";
 import * as passkeyLib from "@auth_passkey/../lib/simplewebauthn";
 
 /** What makes the review page nicer with JavaScript; it works without. */
@@ -50,6 +51,51 @@ export class MilestoneReview extends Interaction {
     }
 }
 
+/** The first page of a PDF file as a picture, once it comes into sight; without it, its name and a symbol stay. */
+export class MilestonePdf extends Interaction {
+    static selector = ".o_mb_document[data-pdf]";
+
+    start() {
+        const observer = new IntersectionObserver((entries) => {
+            if (entries.some((entry) => entry.isIntersecting)) {
+                observer.disconnect();
+                this.draw();
+            }
+        });
+        observer.observe(this.el);
+        this.registerCleanup(() => observer.disconnect());
+    }
+
+    async draw() {
+        let pdf;
+        try {
+            await this.waitFor(loadPDFJSAssets());
+            globalThis.pdfjsLib.GlobalWorkerOptions.workerSrc = "/web/static/lib/pdfjs/build/pdf.worker.js";
+            pdf = await this.waitFor(globalThis.pdfjsLib.getDocument(this.el.dataset.pdf).promise);
+            const canvas = await this.waitFor(this.drawPage(pdf));
+            this.insert(canvas, this.el, "afterbegin");
+            this.el.classList.add("o_mb_drawn");
+        } catch (error) {
+            // A file that cannot be drawn is opened by its link all the same.
+            console.info("no preview of", this.el.dataset.pdf, error?.message);
+        } finally {
+            pdf?.destroy();
+        }
+    }
+
+    async drawPage(pdf) {
+        const page = await pdf.getPage(1);
+        const width = this.el.clientWidth * Math.min(window.devicePixelRatio || 1, 2);
+        const viewport = page.getViewport({ scale: width / page.getViewport({ scale: 1 }).width });
+        const canvas = document.createElement("canvas");
+        canvas.width = viewport.width;
+        canvas.height = viewport.height;
+        canvas.setAttribute("aria-hidden", "true");
+        await page.render({ canvasContext: canvas.getContext("2d"), viewport }).promise;
+        return canvas;
+    }
+}
+
 /** One click, one request: the server counts once anyway, but a waiting button says so. */
 export class MilestoneForm extends Interaction {
     static selector = ".o_mb_form";
@@ -82,4 +128,5 @@ export class MilestoneForm extends Interaction {
 }
 
 registry.category("public.interactions").add("milestone_billing.review", MilestoneReview);
+registry.category("public.interactions").add("milestone_billing.pdf", MilestonePdf);
 registry.category("public.interactions").add("milestone_billing.form", MilestoneForm);
