@@ -62,6 +62,7 @@ class MilestoneBillingChangePage(Controller):
     @route("/mc/<string:link_uuid>/not-me", type="http", auth="public", methods=["POST"], sitemap=False)
     def change_not_me_confirm(self, link_uuid, k="", **_kwargs):
         """Freeze the change and tell the team."""
+        only_by_post()
         link = self._find_link(link_uuid)
         if not link or not link._has_secret(k):
             return self._refuse_link(link_uuid)
@@ -114,6 +115,7 @@ class MilestoneBillingChangePage(Controller):
     )
     def change_code(self, uuid, channel="email", **form):
         """Send a one-time code to the approver and come back to the form."""
+        only_by_post()
         change, link = self._enter(uuid)
         if not link or change.state != "proposed" or link.decision:
             return go(f"/my/changes/{uuid}") if change else self._refuse_page()
