@@ -1,6 +1,7 @@
 import io
 import tracemalloc
 
+from odoo import Command
 from odoo.tests import new_test_user, tagged
 
 from .common_approval import ApprovalCommon
@@ -105,20 +106,23 @@ class TestScale(ApprovalCommon):
     def test_list_of_the_client(self):
         user = new_test_user(self.env, "zoe_scale", "base.group_portal")
         user.partner_id.parent_id = self.client_company
-        Approval = self.env["milestone.billing.approval"].with_user(user)
+        user.write({"company_ids": [Command.link(self.company.id)], "company_id": self.company.id})
+        Line = self.env["milestone.billing.line"].sudo()
 
         def read_list():
-            found = Approval.search([("state", "!=", "cancelled")], order="portal_rank, id desc", limit=40)
-            return found.sudo()._prepare_list_rows()
+            return Line._search_for_client(user, limit=40)._prepare_client_rows(user)
 
         self.assertEqual(len(self.assertConstant(read_list)), 40)
 
     def test_list_takes_no_statement_for_each_row(self):
         multiply(self.order, FEW + 20)
-        Approval = self.env["milestone.billing.approval"]
+        user = new_test_user(self.env, "zoe_scale", "base.group_portal")
+        user.partner_id.parent_id = self.client_company
+        user.write({"company_ids": [Command.link(self.company.id)], "company_id": self.company.id})
+        Line = self.env["milestone.billing.line"].sudo()
 
         def read_list(limit):
-            return Approval.search([], order="id desc", limit=limit)._prepare_list_rows()
+            return Line._search_for_client(user, limit=limit)._prepare_client_rows(user)
 
         read_list(40)
         few, _rows = self.count_statements(lambda: read_list(10))
