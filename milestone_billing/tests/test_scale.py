@@ -124,7 +124,7 @@ class TestScale(ApprovalCommon):
         def read_list(limit):
             return Line._search_for_client(user, limit=limit)._prepare_client_rows(user)
 
-        read_list(40)
+        self.count_statements(lambda: read_list(40))
         few, _rows = self.count_statements(lambda: read_list(10))
         many, _rows = self.count_statements(lambda: read_list(40))
         self.assertEqual(few, many)
