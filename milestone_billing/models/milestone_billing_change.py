@@ -180,12 +180,14 @@ class MilestoneBillingChange(models.Model):
     def action_withdraw(self):
         """Take change orders back to draft; the client's links stop working.
 
-        One without an answer in time and a contested one go back as well, unless the order was changed by it: then it takes another change order.
+        One without an answer in time goes back as well, and a contested one unless the order was changed by it:
+        then it takes another change order.
         """
         self._check_may_change()
         proposed = self.filtered(
             lambda change: (
-                change.state == "proposed" or (change.state == "contested" and not change.is_applied)
+                change.state in ("proposed", "expired")
+                or (change.state == "contested" and not change.is_applied)
             )
         )
         proposed.sudo()._close("request.superseded", "draft", {"reason": "withdrawn"})
