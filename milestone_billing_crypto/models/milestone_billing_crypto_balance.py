@@ -22,7 +22,7 @@ class MilestoneBillingCryptoBalance(models.Model):
     token_id = fields.Many2one(
         "milestone.billing.crypto.token", required=True, ondelete="cascade", index=True
     )
-    chain_id = fields.Many2one(related="token_id.chain_id", store=True)
+    chain_id = fields.Many2one(related="token_id.chain_id", store=True, string="Network")
     company_id = fields.Many2one(related="address_id.company_id", store=True, index=True)
     checksum = fields.Char(related="address_id.checksum", string="Address (Checksum)")
     path = fields.Char(related="address_id.path")

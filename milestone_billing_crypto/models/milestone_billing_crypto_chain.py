@@ -23,6 +23,7 @@ class MilestoneBillingCryptoChain(models.Model):
     sequence = fields.Integer(default=10)
     active = fields.Boolean(default=True)
     evm_id = fields.Integer(
+        aggregator=None,
         string="Chain ID",
         required=True,
         help="Asked of the node in every cycle; another answer stops the network.",

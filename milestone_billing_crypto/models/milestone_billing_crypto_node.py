@@ -23,7 +23,7 @@ class MilestoneBillingCryptoNode(models.Model):
     _rec_name = "host"
 
     chain_id = fields.Many2one(
-        "milestone.billing.crypto.chain", required=True, ondelete="cascade", index=True
+        "milestone.billing.crypto.chain", string="Network", required=True, ondelete="cascade", index=True
     )
     sequence = fields.Integer(default=10)
     active = fields.Boolean(default=True)

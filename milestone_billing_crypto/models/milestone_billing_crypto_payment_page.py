@@ -50,6 +50,10 @@ class MilestoneBillingCryptoPayment(models.Model):
             facts += [transfer.id, transfer.state, transfer.booking_state, depth]
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
+    def _is_asking(self, quote):
+        """Tell whether money is still to be sent; while a person looks at what arrived, nothing is asked twice."""
+        return self.state != "paid" and self.exception_state != "held" and quote._missing_units() > 0
+
     def _is_expired(self):
         return bool(self.quote_id) and self.quote_id.expires_on < fields.Datetime.now()
 
@@ -66,7 +70,7 @@ class MilestoneBillingCryptoPayment(models.Model):
             else self.env["milestone.billing.crypto.quote"]
         )
         is_choosing = self.state != "paid" and (wants_change or not quote)
-        is_asking = bool(quote) and self.state != "paid" and not is_choosing and quote._missing_units() > 0
+        is_asking = bool(quote) and not is_choosing and self._is_asking(quote)
         return {
             "payment": self,
             "quote": quote,
@@ -143,11 +147,7 @@ class MilestoneBillingCryptoPayment(models.Model):
         texts = {
             "new": ("info", self.env._("Choose a token and network"), ""),
             "waiting": ("info", self.env._("Waiting for your payment"), ""),
-            "seen": (
-                "warning",
-                self.env._("Your payment has been seen"),
-                self.env._("It counts as soon as the network has confirmed it. You may close this page."),
-            ),
+            "seen": self._prepare_seen(),
             "partial": (
                 "warning",
                 self.env._("%(amount)s is still to pay", amount=open_text),
@@ -156,6 +156,8 @@ class MilestoneBillingCryptoPayment(models.Model):
             "paid": ("success", self.env._("Paid. Thank you!"), ""),
         }
         style, heading, text = texts[state]
+        if state == "waiting" and self._is_expired():
+            style, heading = "warning", self.env._("The locked price has expired")
         if self.exception_state == "held":
             style, heading = "warning", self.env._("Your payment has arrived and is being looked at")
             text = self.env._(
@@ -168,4 +170,27 @@ class MilestoneBillingCryptoPayment(models.Model):
             )
         elif self.exception_state == "over":
             text = self.env._("You paid more than was due. The rest is kept as your credit.")
+        elif state == "paid" and self.exception_state == "late":
+            text = self.env._("It came after the locked price and counted at the rate of its day.")
         return {"style": style, "heading": heading, "text": text}
+
+    def _prepare_seen(self):
+        """Return colour and sentences for money that has arrived and is not final yet."""
+        left = max(
+            0, self._open_minor() - sum(self._minor(one.amount_value) for one in self._pending_transfers())
+        )
+        text = self.env._("It counts as soon as the network has confirmed it. You may close this page.")
+        if left <= self._tolerance_minor():
+            return "warning", self.env._("Your payment has been seen"), text
+        rest = self.currency_id.format(float(units.from_minor_units(left, self.currency_id.decimal_places)))
+        heading = self.env._("Part of your payment has been seen")
+        return (
+            "warning",
+            heading,
+            self.env._("%(amount)s is still to be sent, to the same address.", amount=rest),
+        )
+
+    def _pending_transfers(self):
+        return self.transfer_ids.filtered(
+            lambda one: (one.direction, one.booking_state) == ("in", "none") and one.state != "orphaned"
+        )

@@ -13,7 +13,9 @@ class MilestoneBillingCryptoProof(models.Model):
     _order = "id desc"
     _rec_name = "block_hash"
 
-    chain_id = fields.Many2one("milestone.billing.crypto.chain", required=True, ondelete="restrict")
+    chain_id = fields.Many2one(
+        "milestone.billing.crypto.chain", string="Network", required=True, ondelete="restrict"
+    )
     company_id = fields.Many2one(
         "res.company", required=True, default=lambda self: self.env.company, index=True
     )

@@ -23,7 +23,7 @@ class MilestoneBillingCryptoQuote(models.Model):
     token_id = fields.Many2one(
         "milestone.billing.crypto.token", required=True, ondelete="restrict", index=True
     )
-    chain_id = fields.Many2one(related="token_id.chain_id", store=True)
+    chain_id = fields.Many2one(related="token_id.chain_id", store=True, string="Network")
     address_id = fields.Many2one(
         "milestone.billing.crypto.address", required=True, ondelete="restrict", index=True
     )

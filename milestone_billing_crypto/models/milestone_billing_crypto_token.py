@@ -28,7 +28,7 @@ class MilestoneBillingCryptoToken(models.Model):
     sequence = fields.Integer(default=10)
     active = fields.Boolean(default=True)
     chain_id = fields.Many2one(
-        "milestone.billing.crypto.chain", required=True, ondelete="restrict", index=True
+        "milestone.billing.crypto.chain", string="Network", required=True, ondelete="restrict", index=True
     )
     is_test = fields.Boolean(related="chain_id.is_test")
     is_native = fields.Boolean(
@@ -36,7 +36,7 @@ class MilestoneBillingCryptoToken(models.Model):
         help="The coin that pays the network's fees, such as ETH. It has no contract and no peg: it is priced by its feed.",
     )
     contract = fields.Char(help="Address of the token contract; the issuer publishes it.")
-    decimals = fields.Integer(required=True, default=6)
+    decimals = fields.Integer(required=True, default=6, aggregator=None)
     peg_currency_id = fields.Many2one("res.currency", string="Pegged to", required=True)
     journal_id = fields.Many2one(
         "account.journal",

@@ -21,11 +21,13 @@ class MilestoneBillingCryptoTransfer(models.Model):
     _rec_name = "tx_hash"
 
     # === FACT ===
-    chain_id = fields.Many2one("milestone.billing.crypto.chain", required=True, ondelete="restrict")
+    chain_id = fields.Many2one(
+        "milestone.billing.crypto.chain", string="Network", required=True, ondelete="restrict"
+    )
     token_id = fields.Many2one(
         "milestone.billing.crypto.token", required=True, ondelete="restrict", index=True
     )
-    block_number = fields.Integer(required=True)
+    block_number = fields.Integer(required=True, aggregator=None)
     block_hash = fields.Char(required=True)
     log_index = fields.Integer(required=True, help="-1 for the network's own coin, which leaves no log.")
     tx_hash = fields.Char(

@@ -58,7 +58,10 @@ class TestCheckout(CryptoCommon, HttpCase):
         self.assertIn('http-equiv="refresh"', page.text)
         self.pay(payment, 600 * MILLION)
         self.watch()
-        self.assertIn("1 of 3 confirmations", self.open(payment._checkout_url()).text)
+        page = self.open(payment._checkout_url()).text
+        self.assertIn("1 of 3 confirmations", page)
+        self.assertIn("Part of your payment has been seen", page)
+        self.assertIn("900.00 is still to be sent", page.replace("\xa0", " "))
         self.watch(3)
         page = self.open(payment._checkout_url())
         self.assertIn("900.00", page.text)
@@ -131,6 +134,15 @@ class TestCheckout(CryptoCommon, HttpCase):
         self.assertIn("The locked price has expired", page.text)
         self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
         self.assertEqual((len(payment.quote_ids), payment.address_id), (2, address))
+
+    def test_payer_of_a_held_payment_is_not_asked_to_pay_again(self):
+        payment = self.begin()
+        self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
+        self.pay_and_settle(payment, 1500 * 10**18, contract=self.dai_contract)
+        page = self.open(payment._checkout_url()).text
+        self.assertIn("is being looked at", page)
+        self.assertNotIn(payment.address_id.checksum, page)
+        self.assertNotIn("<svg", page)
 
     def test_fingerprint_is_on_the_printed_invoice(self):
         payment = self.begin()

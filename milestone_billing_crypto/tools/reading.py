@@ -155,7 +155,7 @@ class Reader:
             raw = self.client.batch_strict(map(block_call, numbers))
             headers += [transfer_log.parse_header(block) for block in raw]
         known = transfer_log.check_headers(headers, first, last, None)
-        return Reading("first", head, finalized, first=first, last=last, headers=known, span=self.span)
+        return Reading("first", head, finalized, first=first, last=last, headers=known)
 
     def _compare(self, head, answered):
         """Say whether the node's chain continues ours; asks for all stored headers only when it does not."""

@@ -61,6 +61,31 @@ def node_time(evm, calls):
     return time.monotonic() - started, size
 
 
+class Waiting:
+    """Sums up the seconds which the watcher waits for the node."""
+
+    def __init__(self, env):
+        self.seconds = 0
+        Node = env.registry["milestone.billing.crypto.node"]
+        client_of = Node._client
+
+        def timed_client(node):
+            client = client_of(node)
+            send = client._transport
+
+            def timed(body):
+                started = time.monotonic()
+                try:
+                    return send(body)
+                finally:
+                    self.seconds += time.monotonic() - started
+
+            client._transport = timed
+            return client
+
+        Node._client = timed_client
+
+
 def memory():
     """Return the largest resident size of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -110,12 +135,13 @@ def measure(env, evm, chain, contract, args):
     snapshot = chain._prepare_snapshot()
     node_seconds, size, node_requests = floor(evm, chain, snapshot, start + 1, start + args.blocks)
     requests = cycles = 0
+    waiting = Waiting(env)
     wall, cpu = time.monotonic(), time.process_time()
     while chain.cursor_block < start + args.blocks:
         chain._read_once()
         env.cr.commit()
         requests, cycles = requests + chain.poll_requests, cycles + 1
-    wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+    wall, cpu, waited = time.monotonic() - wall, time.process_time() - cpu, waiting.seconds
     found = env["milestone.billing.crypto.transfer"].search_count([("chain_id", "=", chain.id)])
     cycle = one_cycle(env, evm, chain)
     rows = [
@@ -124,7 +150,9 @@ def measure(env, evm, chain, contract, args):
         ("requests / calls / seconds of a cycle of 5 blocks", cycle),
         ("node alone, seconds", f"{node_seconds:.2f} ({node_requests} requests, {size / 2**20:.1f} MiB)"),
         ("watcher, seconds", f"{wall:.2f} ({requests} requests in {cycles} ranges, {cpu:.2f} s CPU)"),
-        ("watcher / node", f"{wall / node_seconds:.2f}"),
+        ("of which waiting for the node, seconds", f"{waited:.2f}"),
+        ("watcher / node alone", f"{wall / node_seconds:.2f}"),
+        ("watcher without waiting / node alone", f"{(wall - waited) / node_seconds:.2f}"),
         ("receipts found", f"{found} of {-(-args.blocks // 100)}"),
         ("memory before / after, MiB", f"{before:.0f} / {memory():.0f}"),
     ]
