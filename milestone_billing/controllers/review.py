@@ -108,7 +108,8 @@ class Review(http.Controller):
         sent_to = request.env["milestone.billing.approval.code"]._issue(visit.seat, channel)
         if sent_to:
             visitor = make_visitor(visit, f"{URL}/<uuid>/otp")
-            visit.approval._log_visit("auth.otp_sent", visitor, data={"channel": channel})
+            data = {"channel": channel, "attempt": visit.seat._count_codes()}
+            visit.approval._log_visit("auth.otp_sent", visitor, data=data)
         values = self._read_form("approve", form) | {"sent_to": sent_to, "is_sent_failed": not sent_to}
         return self._render(
             visit, "milestone_billing.portal_approve", status=200 if sent_to else 429, **values

@@ -4,7 +4,6 @@ import re
 
 from odoo import http
 from odoo.http import request
-from odoo.tools import consteq
 
 from .visit import only_by_post, page, read_pii
 
@@ -36,10 +35,6 @@ class Verify(http.Controller):
         return page("milestone_billing.portal_verify", values)
 
     def _matches(self, number, head):
-        Certificate = request.env["milestone.billing.evidence.certificate"].sudo()
-        certificate = Certificate.search([("number", "=", number)], limit=1)
-        if not certificate or not _HEAD.match(head):
+        if not _HEAD.match(head):
             return False
-        Evidence = request.env["milestone.billing.evidence"].sudo()
-        entry = Evidence.search([("chain_id", "=", certificate.chain_id), ("entry_hash", "=", head)], limit=1)
-        return bool(entry) and consteq(entry.entry_hash, head)
+        return request.env["milestone.billing.evidence.certificate"]._is_known(number, head)

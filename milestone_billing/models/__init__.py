@@ -20,6 +20,7 @@ from . import milestone_billing_opening
 from . import milestone_billing_line_invoice
 from . import milestone_billing_line_blocking
 from . import milestone_billing_deposit_limit
+from . import milestone_billing_evidence_owner
 from . import milestone_billing_line_evidence
 from . import milestone_billing_line_events
 from . import milestone_billing_line_api
@@ -36,18 +37,20 @@ from . import milestone_billing_evidence_snapshot
 from . import milestone_billing_evidence_leaf
 from . import milestone_billing_evidence_checkpoint
 from . import milestone_billing_evidence_anchor
-from . import milestone_billing_evidence_verify
 from . import milestone_billing_evidence_bundle
 from . import milestone_billing_line_export
 from . import milestone_billing_evidence_certificate
+from . import milestone_billing_evidence_verify
 from . import milestone_billing_line_dispute
 from . import milestone_billing_evidence_check
+from . import milestone_billing_evidence_check_log
 from . import milestone_billing_evidence_erasure
 from . import milestone_billing_evidence_anchor_mail
 from . import res_company_evidence
 from . import milestone_billing_approval
 from . import milestone_billing_approval_seat
 from . import milestone_billing_approval_link
+from . import milestone_billing_mail_copy
 from . import milestone_billing_approval_link_mail
 from . import milestone_billing_approval_snapshot
 from . import milestone_billing_approval_decision
@@ -71,6 +74,7 @@ from . import account_move_retained_tax
 from . import account_edi_xml_ubl
 from . import account_move_approval
 from . import milestone_billing_approval_change
+from . import account_move_send
 from . import payment_transaction
 from . import account_move_payment_link
 from . import ir_attachment
@@ -113,6 +117,9 @@ from . import milestone_billing_change_mail
 from . import milestone_billing_change_code
 from . import milestone_billing_change_contest
 from . import milestone_billing_change_page
+from . import milestone_billing_change_evidence
+from . import milestone_billing_evidence_erasure_copies
+from . import milestone_billing_evidence_erasure_list
 from . import milestone_billing_enrolment
 from . import sale_order_portal
 from . import milestone_billing_retainer

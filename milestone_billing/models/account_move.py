@@ -124,7 +124,18 @@ class AccountMove(models.Model):
         result = super()._invoice_paid_hook()
         paid = self.filtered(lambda move: move.milestone_document == "stage" and move.milestone_claim)
         paid.milestone_line_id.sudo()._on_paid()
+        self.filtered(lambda move: move.milestone_document == "credit")._log_refunded()
         return result
+
+    def _log_refunded(self):
+        """Record that a credit note was paid out; one that only settles its invoice gives no money back."""
+        for credit in self.sudo():
+            payments = credit._get_reconciled_amls().move_id.filtered(lambda move: not move.is_invoice())
+            if payments:
+                credit.milestone_line_id._log_evidence(
+                    "payment.refunded",
+                    data={**credit._prepare_evidence_data(), "references": payments.mapped("name")},
+                )
 
     # === STATEMENT ===
 

@@ -1,13 +1,20 @@
 import hashlib
+import io
+import re
 import uuid
 
 from odoo import api, models
 from odoo.exceptions import UserError
+from PIL import Image
 
 from ..tools.file_type import HEAD_SIZE, sniff
 from .milestone_billing_line_state import INTERNAL_WRITE
 
 CHUNK_SIZE = 1 << 20
+PICTURE_SIZE_MAX = 1 << 26
+# DateTimeOriginal, in the Exif part of a picture: "2026:03:15 10:00:00".
+EXIF_IFD, EXIF_TIME = 0x8769, 0x9003
+EXIF_FORM = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)")
 CONTENT_FIELDS = {
     "raw",
     "datas",
@@ -35,6 +42,36 @@ class IrAttachment(models.Model):
         with open(self._full_path(self.store_fname), "rb") as file:
             while chunk := file.read(CHUNK_SIZE):
                 yield chunk
+
+    def _get_captured_at(self):
+        """Give the time which a picture claims to be taken at, as it writes it; its clock may be wrong, or forged.
+
+        :return: such as `2026-03-15 10:00:00`, empty where it claims none.
+        :rtype: str
+        """
+        self.ensure_one()
+        if self.mimetype not in ("image/jpeg", "image/tiff") or self.file_size > PICTURE_SIZE_MAX:
+            return ""
+        try:
+            with Image.open(io.BytesIO(self.raw or b"")) as picture:
+                claimed = str(picture.getexif().get_ifd(EXIF_IFD).get(EXIF_TIME) or "")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            return ""
+        found = EXIF_FORM.fullmatch(claimed)
+        return f"{found[1]}-{found[2]}-{found[3]} {found[4]}" if found else ""
+
+    def _has_sha256(self, digest):
+        """Tell whether the stored bytes have a hash; a file that cannot be read has none.
+
+        :rtype: bool
+        """
+        found = hashlib.sha256()
+        try:
+            for chunk in self._read_chunks():
+                found.update(chunk)
+        except OSError:
+            return False
+        return found.hexdigest() == digest
 
     def _prepare_milestone_file(self, line):
         """Give this file as a snapshot names it: what it is by its bytes, not by its name.

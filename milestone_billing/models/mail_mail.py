@@ -15,9 +15,11 @@ class MailMail(models.Model):
 
     def _log_link_delivery(self, failure_reason, failure_type):
         message_ids = [mail.message_id for mail in self if mail.message_id]
-        links = self.env["milestone.billing.approval.link"].sudo().search([("message_id", "in", message_ids)])
-        for link in links:
-            link.approval_id._log(
+        sent = [("message_id", "in", message_ids)]
+        links = self.env["milestone.billing.approval.link"].sudo().search(sent)
+        changes = self.env["milestone.billing.change.link"].sudo().search(sent)
+        for link in (*links, *changes):
+            link[link._mail_owner]._log(
                 "request.delivery",
                 data={
                     "result": "exception" if failure_type else "sent",
@@ -27,6 +29,9 @@ class MailMail(models.Model):
                 subject={"link_id": link.uuid},
                 actor_kind="provider",
             )
+        if failure_type:
+            changes._mark_undelivered((failure_reason or failure_type)[:200])
+        for link in links:
             if failure_type:
                 link.write({"state": "failed", "failure": (failure_reason or failure_type)[:200]})
                 link.approval_id._notify_team_undeliverable(link.partner_id, failure_reason or failure_type)

@@ -249,8 +249,11 @@ class MilestoneBillingApproval(models.Model):
             or self._get_refusal(kind, visitor, form) != "otp_required"
         ):
             return visitor
-        code = self.env["milestone.billing.approval.code"]._redeem(visitor.seat, form["otp"])
-        self._log_visit("auth.otp_verified" if code else "auth.otp_failed", visitor, data={"attempt": 1})
+        Code = self.env["milestone.billing.approval.code"]
+        tried = Code._get_open(visitor.seat)[:1]
+        data = {"channel": tried.channel or "", "attempt": tried.wrong_count + 1 if tried else 0}
+        code = Code._redeem(visitor.seat, form["otp"])
+        self._log_visit("auth.otp_verified" if code else "auth.otp_failed", visitor, data=data)
         if not code:
             return visitor
         return visitor._replace(level="L2", methods=(*visitor.methods, f"otp_{code.channel}"))

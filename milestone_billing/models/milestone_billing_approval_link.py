@@ -46,7 +46,6 @@ class MilestoneBillingApprovalLink(models.Model):
     opened_count = fields.Integer(readonly=True)
     revoked_on = fields.Datetime(readonly=True)
     revoke_reason = fields.Char(readonly=True)
-    message_id = fields.Char(readonly=True, index="btree_not_null", help="Message-ID of the mail.")
     failure = fields.Char(readonly=True)
 
     _uuid_unique = models.UniqueIndex("(uuid)", "Two links cannot share an identifier.")

@@ -79,14 +79,16 @@ class MilestoneBillingApproval(models.Model):
             (approval.line_id, approval.with_context(lang=approval.lang)._prepare_snapshot())
             for approval in self
         ]
-        hashes = self.env["milestone.billing.evidence.snapshot"].sudo()._freeze(pairs)
+        now = self.env["milestone.billing.evidence"]._get_now()
+        hashes = self.env["milestone.billing.evidence.snapshot"].sudo()._freeze(pairs, now)
         for approval, sha256, (_line, snapshot) in zip(self, hashes, pairs, strict=True):
             approval._internal().write(
                 {"snapshot_sha256": sha256, "content_sha256": snapshot["invoice_draft_content_sha256"]}
             )
         contents = {approval.id: snapshot for approval, (_line, snapshot) in zip(self, pairs, strict=True)}
         self._log(
-            "request.created", data=lambda approval: approval._prepare_created_data(contents[approval.id])
+            "request.created",
+            data=lambda approval: {**approval._prepare_created_data(contents[approval.id]), "frozen_at": now},
         )
 
     def _prepare_created_data(self, snapshot):

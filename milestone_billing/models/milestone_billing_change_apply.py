@@ -69,14 +69,15 @@ class MilestoneBillingChange(models.Model):
     def _freeze(self, milestones):
         change = self.with_context(lang=self.partner_id.lang or self.env.lang)
         snapshot = change._prepare_snapshot(milestones)
-        Snapshot = self.env["milestone.billing.evidence.snapshot"]
-        (sha256,) = Snapshot._freeze([(self, snapshot)])
+        now = self.env["milestone.billing.evidence"]._get_now()
+        (sha256,) = self.env["milestone.billing.evidence.snapshot"]._freeze([(self, snapshot)], now)
         self._write_internal({"snapshot_sha256": sha256})
         self._log(
             "request.created",
             data={
                 "revision": self.revision,
                 "snapshot_sha256": sha256,
+                "frozen_at": now,
                 "expires_at": snapshot["expires_at"],
                 "consent_sha256": _digest(snapshot["consent"]["text"]),
             },
@@ -269,22 +270,6 @@ class MilestoneBillingChange(models.Model):
         by_chain = entries.grouped("chain_id")
         for change in self:
             change.evidence_ids = by_chain.get(change.evidence_uuid, False)
-
-    def action_verify_evidence(self):
-        """Check the evidence of this change order and tell the result in a few words.
-
-        :rtype: dict
-        """
-        return self.env["milestone.billing.line"]._get_verdict_action(self.verify_evidence())
-
-    def verify_evidence(self):
-        """Check the evidence of this change order, as of a milestone.
-
-        :rtype: dict
-        """
-        self.ensure_one()
-        self.check_access("read")
-        return self.env["milestone.billing.evidence"].sudo()._verify_chain(self.evidence_uuid)
 
 
 def _digest(value):

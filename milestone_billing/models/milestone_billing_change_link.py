@@ -34,6 +34,7 @@ class MilestoneBillingChangeLink(models.Model):
     is_closed = fields.Boolean(help="The change order is decided; the link may still be read.")
     decision = fields.Selection([("approve", "Approved"), ("decline", "Declined")])
     decided_on = fields.Datetime()
+    failure = fields.Char(readonly=True, help="Why the mail was not delivered.")
     reason = fields.Text()
     event_id = fields.Char()
 

@@ -43,10 +43,28 @@ class MilestoneBillingChangeLink(models.Model):
             return
         secret = secrets.token_urlsafe(32)
         self.write({"state": "sent", "secret_sha256": _digest(secret)})
-        self._create_mail("milestone_billing.mail_template_change_request", secret)
+        mail = self._create_mail("milestone_billing.mail_template_change_request", secret)
+        self.message_id = mail.message_id
         change._log(
-            "request.sent", subject={"link_id": self.uuid}, pii={"to": partner.email}, actor_kind="system"
+            "request.sent",
+            data=self._prepare_sent_data(mail, secret, "mail_copy"),
+            subject={"link_id": self.uuid},
+            pii={"to": partner.email},
+            actor_kind="system",
         )
+
+    def _prepare_sent_data(self, mail, secret, field):
+        """Keep a queued mail and give what its entry says about it.
+
+        :param str field: where the copy is kept.
+        :rtype: dict
+        """
+        return {
+            "approver_ref": self.partner_id.milestone_evidence_ref or "",
+            "link_id": self.uuid,
+            "mail_sha256": self._keep_mail(mail, secret, field=field),
+            "message_id": mail.message_id or "",
+        }
 
     def _queue_receipt(self):
         """Ask for the mail that confirms the decision, and tells what to do if it was somebody else's."""
@@ -60,10 +78,10 @@ class MilestoneBillingChangeLink(models.Model):
         change, secret = self.change_id, secrets.token_urlsafe(32)
         self.receipt_sha256 = _digest(secret)
         head = change._get_chain_head()
-        self._create_mail("milestone_billing.mail_template_change_receipt", secret, head)
+        mail = self._create_mail("milestone_billing.mail_template_change_receipt", secret, head)
         change._log(
             "receipt.sent",
-            data={"chain_head": head},
+            data={**self._prepare_sent_data(mail, secret, "receipt_copy"), "chain_head": head},
             subject={"link_id": self.uuid},
             pii={"to": self.partner_id.email},
             actor_kind="system",
@@ -75,6 +93,7 @@ class MilestoneBillingChangeLink(models.Model):
         :param str template: XML id.
         :param str secret: of the link in it.
         :param str head: of the evidence chain, for a receipt.
+        :rtype: mail.mail
         """
         base = f"{self.change_id.get_base_url()}/mc/{self.uuid}"
         record = self.with_user(SUPERUSER_ID).with_context(
@@ -83,29 +102,30 @@ class MilestoneBillingChangeLink(models.Model):
             milestone_not_me_url=f"{base}/not-me?k={secret}",
             milestone_chain_head=head,
         )
-        self._queue_mail(self.env.ref(template).sudo().with_env(record.env), record)
+        return self._queue_mail(self.env.ref(template).sudo().with_env(record.env), record)
 
     def _queue_mail(self, template, record):
         """Queue a mail to the approver; it is tied to no document, so that nobody reads a secret in a chatter.
 
         :param template: in the environment that it is rendered in.
         :param record: what it is rendered for.
+        :rtype: mail.mail
         """
         values = template._generate_template(record.ids, ("subject", "body_html", "email_from", "reply_to"))
         values = values[record.id]
         company = self.company_id
-        self.env["mail.mail"].sudo().create(
-            {
-                "subject": values["subject"],
-                "body_html": values["body_html"],
-                "email_from": values.get("email_from") or company.email_formatted,
-                "reply_to": values.get("reply_to") or company.email_formatted,
-                "email_to": self.partner_id.email_formatted,
-                "auto_delete": True,
-                "state": "outgoing",
-            }
-        )
+        mail_values = {
+            "subject": values["subject"],
+            "body_html": values["body_html"],
+            "email_from": values.get("email_from") or company.email_formatted,
+            "reply_to": values.get("reply_to") or company.email_formatted,
+            "email_to": self.partner_id.email_formatted,
+            "auto_delete": True,
+            "state": "outgoing",
+        }
+        mail = self.env["mail.mail"].sudo().create(mail_values)
         self.env.ref("mail.ir_cron_mail_scheduler_action").sudo()._trigger()
+        return mail
 
     def _has_secret(self, secret):
         """Tell, in constant time, whether this is the secret of the link, or that of its receipt.

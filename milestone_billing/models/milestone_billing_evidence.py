@@ -184,6 +184,19 @@ class MilestoneBillingEvidence(models.Model):
         self.ensure_one()
         return json.loads(self.body)
 
+    def _get_part(self, name):
+        """Give an object within the body of one entry, empty where somebody broke it: a check goes on after that.
+
+        :param str name: `data`, `subject`, `auth` or `http`.
+        :rtype: dict
+        """
+        self.ensure_one()
+        try:
+            part = json.loads(self.body)[name]
+        except (ValueError, LookupError, TypeError):
+            return {}
+        return part if isinstance(part, dict) else {}
+
     @api.depends("type", "seq")
     def _compute_display_name(self):
         for entry in self:

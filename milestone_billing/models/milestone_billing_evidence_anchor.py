@@ -1,5 +1,7 @@
 from odoo import api, fields, models
 
+from ..tools.evidence_bundle import sha256
+
 
 class MilestoneBillingEvidenceAnchor(models.Model):
     """A trace of a checkpoint outside the seller's reach: a mail, a time stamp, a transaction on a chain."""
@@ -58,7 +60,15 @@ class MilestoneBillingEvidenceAnchor(models.Model):
                 "occurred_at": Evidence._get_now(),
             }
         )
-        data = {"kind": kind, "reference": reference, "size": checkpoint.size, "root": checkpoint.root}
+        data = {
+            "kind": kind,
+            "reference": reference,
+            "size": checkpoint.size,
+            "root": checkpoint.root,
+            "digest": checkpoint.digest,
+            "payload_sha256": sha256((payload or "").encode()),
+            "occurred_at": anchor.occurred_at,
+        }
         log = (
             self.env["milestone.billing.evidence.log"]
             .sudo()

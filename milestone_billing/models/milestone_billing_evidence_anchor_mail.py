@@ -12,11 +12,12 @@ class MilestoneBillingEvidenceAnchor(models.Model):
 
     @api.model
     def _cron_mail_checkpoints(self):
-        """Mail the newest checkpoint of each log whose company names a mailbox, if it was not mailed yet."""
+        """Mail what is new to the mailbox of each company that names one: a checkpoint of its log, and erasures."""
         for company in self.env["res.company"].sudo().search([("milestone_anchor_email", "!=", False)]):
             checkpoint = self._get_unmailed(company)
             if checkpoint:
                 self._mail(company, checkpoint)
+            self.env["milestone.billing.evidence.erasure"]._mail_list(company)
 
     @api.model
     def _get_unmailed(self, company):

@@ -118,6 +118,7 @@ class MilestoneBillingEvidenceCertificate(models.Model):
                 "number": number,
                 "pdf_sha256": digest,
                 "state": state,
+                "result_sha256": certificate.result_sha256,
                 "head_seq": last.body["seq"],
                 "chain_head": last.hash,
             },
@@ -144,9 +145,13 @@ class MilestoneBillingEvidenceCertificate(models.Model):
     def _get_pdf(self):
         """Give the bytes of one certificate; None when the file is gone or is not the one that was issued."""
         self.ensure_one()
-        domain = [("res_model", "=", self._name), ("res_field", "=", "pdf"), ("res_id", "=", self.id)]
-        raw = self.env["ir.attachment"].sudo().search(domain, limit=1).raw or b""
+        raw = self._read_file()
         return raw if hashlib.sha256(raw).hexdigest() == self.sha256 else None
+
+    def _read_file(self):
+        self.ensure_one()
+        domain = [("res_model", "=", self._name), ("res_field", "=", "pdf"), ("res_id", "=", self.id)]
+        return self.env["ir.attachment"].sudo().search(domain, limit=1).raw or b""
 
     @api.model
     def _is_known(self, number, chain_hash):

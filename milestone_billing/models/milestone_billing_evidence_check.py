@@ -3,12 +3,8 @@ import logging
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ..tools.verify import extend_frontier, frontier_root, leaf_hash
-from .milestone_billing_evidence_leaf import LATE_SECONDS
-
 _logger = logging.getLogger(__name__)
 CHAIN_CHUNK = 100
-LEAF_CHUNK = 5000
 MESSAGE_COUNT_MAX = 20
 
 
@@ -17,6 +13,9 @@ class MilestoneBillingEvidenceCheck(models.Model):
 
     _name = "milestone.billing.evidence.check"
     _description = "Evidence Verification"
+    _inherit = ["mail.thread", "mail.activity.mixin"]
+    # Who reads it may close the alarm; there is nothing to write.
+    _mail_post_access = "read"
     _order = "id desc"
 
     date_start = fields.Datetime(string="Started", readonly=True, default=fields.Datetime.now)
@@ -42,24 +41,22 @@ class MilestoneBillingEvidenceCheck(models.Model):
                 return
         check._verify_logs()
         check.date_end = fields.Datetime.now()
+        check._raise_alarm()
         cron._commit_progress(1, remaining=0)
 
     def _get_next_chains(self):
-        """Give the next chains by their heads and by their entries, so that deleting a head hides nothing."""
-        self.env.cr.execute(
+        """Give the next chains that any table names, so that deleting the rows of one hides nothing."""
+        tables = ("_head", "", "_value", "_snapshot", "_leaf")
+        parts = SQL(" UNION ").join(
             SQL(
-                """
-                (SELECT chain_id FROM milestone_billing_evidence_head WHERE chain_id > %(position)s
-                  ORDER BY chain_id LIMIT %(limit)s)
-                UNION
-                (SELECT DISTINCT chain_id FROM milestone_billing_evidence WHERE chain_id > %(position)s
-                  ORDER BY chain_id LIMIT %(limit)s)
-                ORDER BY chain_id LIMIT %(limit)s
-                """,
-                position=self.position or "",
-                limit=CHAIN_CHUNK,
+                "(SELECT DISTINCT chain_id FROM %s WHERE chain_id > %s ORDER BY chain_id LIMIT %s)",
+                SQL.identifier(f"milestone_billing_evidence{table}"),
+                self.position or "",
+                CHAIN_CHUNK,
             )
+            for table in tables
         )
+        self.env.cr.execute(SQL("%s ORDER BY chain_id LIMIT %s", parts, CHAIN_CHUNK))
         return [chain_id for (chain_id,) in self.env.cr.fetchall()]
 
     def _count_remaining(self):
@@ -68,119 +65,43 @@ class MilestoneBillingEvidenceCheck(models.Model):
 
     def _verify_chains(self, chains):
         Evidence = self.env["milestone.billing.evidence"].sudo()
+        lines = self.env["milestone.billing.line"].sudo().search([("evidence_uuid", "in", chains)])
+        by_chain = lines.grouped("evidence_uuid")
         entry_count = 0
         for chain_id in chains:
             result = Evidence._verify_chain(chain_id)
             entry_count += result["entries"]
-            if not result["ok"]:
-                self._report(chain_id, result)
+            line = by_chain.get(chain_id, lines.browse())
+            problems = [item for item in result["problems"] if item["verdict"] == "FAIL"]
+            problems += [item._asdict() for item in line._find_document_problems()]
+            if problems:
+                self._report(chain_id, line, problems, result["first_bad_seq"])
         self.chain_count += len(chains)
         self.entry_count += entry_count
         self.position = chains[-1]
+        # What was read of these chains is not needed for the next ones.
+        self.env.flush_all()
+        self.env.invalidate_all()
 
-    # === COMPANY LOGS ===
+    # === FINDINGS ===
 
-    def _verify_logs(self):
-        """Check triggers, and each log against its entries and checkpoints."""
-        for name in self.env:
-            model = self.env[name]
-            if getattr(model, "_erasable_columns", None) is not None and not model._abstract:
-                for guard in model._get_missing_guards():
-                    self._report_log(None, f"the trigger {guard} is missing or switched off")
-        for log in self.env["milestone.billing.evidence.log"].sudo().search([]):  # pylint: disable=no-search-all
-            for message in (*self._find_log_gaps(log), *self._find_forks(log)):
-                self._report_log(log, message)
-
-    def _find_log_gaps(self, log):
-        """Find entries that stay out of the log, and places of the log whose entry is gone."""
-        self.env.cr.execute(
-            SQL(
-                """
-                SELECT count(*) FROM milestone_billing_evidence AS entry
-                 WHERE entry.log_id = %s AND entry.occurred_at < %s AND NOT EXISTS (
-                       SELECT 1 FROM milestone_billing_evidence_leaf AS leaf WHERE leaf.entry_hash = entry.entry_hash)
-                """,
-                log.log_id,
-                self._get_late_time(),
-            )
-        )
-        late = self.env.cr.fetchone()[0]
-        if late:
-            yield f"{late} entries have been waiting for their place for more than {LATE_SECONDS // 60} minutes"
-        self.env.cr.execute(
-            SQL(
-                """
-                SELECT leaf.index, leaf.chain_id, leaf.seq FROM milestone_billing_evidence_leaf AS leaf
-             LEFT JOIN milestone_billing_evidence AS entry ON entry.entry_hash = leaf.entry_hash
-                 WHERE leaf.log_id = %s AND entry.id IS NULL ORDER BY leaf.index LIMIT %s
-                """,
-                log.log_id,
-                MESSAGE_COUNT_MAX,
-            )
-        )
-        for index, chain_id, seq in self.env.cr.fetchall():
-            yield f"the entry at place {index} (chain {chain_id}, entry {seq}) is gone"
-
-    def _get_late_time(self):
-        moment = fields.Datetime.subtract(fields.Datetime.now(), seconds=LATE_SECONDS)
-        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-    def _find_forks(self, log):
-        """Recompute the tree in one pass and compare it with every checkpoint and with the recorded size."""
-        Checkpoint = self.env["milestone.billing.evidence.checkpoint"].sudo()
-        checkpoints = {item.size: item for item in Checkpoint.search([("log_id", "=", log.log_id)])}
-        frontier, size = [], 0
-        for index, entry_hash in self._iterate_leaves(log.log_id):
-            if index != size:
-                yield f"place {size} of the log is missing"
-                return
-            extend_frontier(frontier, leaf_hash(entry_hash))
-            size += 1
-            checkpoint = checkpoints.pop(size, None)
-            if checkpoint and checkpoint.root != frontier_root(frontier).hex():
-                yield f"the log does not have the root that the checkpoint of size {size} signed"
-        if checkpoints or log.size != size:
-            yield f"the log has {size} places, {max([log.size, *checkpoints])} were recorded"
-
-    def _iterate_leaves(self, log_id):
-        last = -1
-        while True:
-            self.env.cr.execute(
-                SQL(
-                    """
-                    SELECT index, entry_hash FROM milestone_billing_evidence_leaf
-                     WHERE log_id = %s AND index > %s ORDER BY index LIMIT %s
-                    """,
-                    log_id,
-                    last,
-                    LEAF_CHUNK,
-                )
-            )
-            rows = self.env.cr.fetchall()
-            yield from rows
-            if len(rows) < LEAF_CHUNK:
-                return
-            last = rows[-1][0]
-
-    # === ALARM ===
-
-    def _report(self, chain_id, result):
+    def _report(self, chain_id, line, problems, first_bad_seq):
         """Record a broken chain on itself, once for each finding, and call somebody."""
-        problem = next(item for item in result["problems"] if item["verdict"] == "FAIL")
-        data = {"first_bad_seq": result["first_bad_seq"], "kind": problem["kind"]}
-        line = self.env["milestone.billing.line"].sudo().search([("evidence_uuid", "=", chain_id)], limit=1)
-        company = line.company_id or self.env.company
-        self._note(f"{line.reference or chain_id}: {problem['message']}")
-        self._log_failure(chain_id, company, data)
-        if line:
+        owner = line or self.env["milestone.billing.change"].sudo().search([("evidence_uuid", "=", chain_id)])
+        problem = problems[0]
+        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+        self._note(f"{owner.reference if owner else chain_id}: {problem['message']}{more}")
+        data = {"first_bad_seq": first_bad_seq, "kind": problem["kind"]}
+        is_new = self._log_failure(chain_id, owner.company_id or self._find_company(chain_id), data)
+        if line and is_new:
             self._schedule_alarm(line, problem["message"])
 
-    def _report_log(self, log, message):
-        """Record a broken company log on the company's own chain, once for each finding."""
-        self._note(message)
-        if log:
-            company = self.env["res.company"].browse(log.company_ref).exists() or self.env.company
-            self._log_failure(log.log_id, company, {"first_bad_seq": None, "kind": "log", "message": message})
+    @api.model
+    def _find_company(self, chain_id):
+        head = (
+            self.env["milestone.billing.evidence.head"].sudo().search([("chain_id", "=", chain_id)], limit=1)
+        )
+        return self.env["res.company"].browse(head.company_ref).exists() or self.env.company
 
     def _note(self, message):
         _logger.error("Evidence verification: %s", message)
@@ -190,19 +111,32 @@ class MilestoneBillingEvidenceCheck(models.Model):
             self.note = "\n".join([*lines, message])
 
     def _log_failure(self, chain_id, company, data):
+        """Record a finding on its chain, unless it is there already.
+
+        :return: whether it is new.
+        :rtype: bool
+        """
         Evidence = self.env["milestone.billing.evidence"].sudo()
-        domain = [("chain_id", "=", chain_id), ("type", "=", "integrity.failed")]
-        known = Evidence.search(domain, order="seq desc", limit=1)
-        if not known or known._get_body()["data"] != data:
-            event = {"chain_id": chain_id, "company": company, "type": "integrity.failed", "data": data}
-            Evidence._append([{**event, "actor_kind": "system"}])
+        known = Evidence.search([("chain_id", "=", chain_id), ("type", "=", "integrity.failed")])
+        if data in [entry._get_part("data") for entry in known]:
+            return False
+        event = {"chain_id": chain_id, "company": company, "type": "integrity.failed", "data": data}
+        Evidence._append([{**event, "actor_kind": "system"}])
+        return True
+
+    # === ALARM ===
+
+    @api.model
+    def _get_managers(self, company):
+        """Give the billing managers of a company."""
+        group = self.env.ref("milestone_billing.milestone_billing_group_billing_manager")
+        return group.sudo().all_user_ids.filtered(
+            lambda user: company in user.company_ids and not user.share and user.active
+        )
 
     def _schedule_alarm(self, line, message):
         """Put an urgent activity on the milestone for a billing manager of its company, unless one is open."""
-        group = self.env.ref("milestone_billing.milestone_billing_group_billing_manager")
-        managers = group.sudo().all_user_ids.filtered(
-            lambda user: line.company_id in user.company_ids and not user.share and user.active
-        )
+        managers = self._get_managers(line.company_id)
         summary = self.env._("Evidence check failed")
         if not managers or line.activity_ids.filtered(lambda activity: activity.summary == summary):
             return
@@ -214,3 +148,22 @@ class MilestoneBillingEvidenceCheck(models.Model):
             ),
             user_id=managers[0].id,
         )
+
+    def _raise_alarm(self):
+        """Call a billing manager of each company when a run found something, unless the same alarm is still open."""
+        if not self.problem_count:
+            return
+        companies = self.env["res.company"].sudo().search([])  # pylint: disable=no-search-all
+        managers = self.env["res.users"].union(*(self._get_managers(company)[:1] for company in companies))
+        last = self.search([("id", "<", self.id)], limit=1)
+        if last.note == self.note:
+            # Known since the last run. An open alarm moves on to this one; one that was closed is not raised again.
+            managers = last.activity_ids.user_id
+            last.activity_unlink(["mail.mail_activity_data_warning"])
+        for user in managers:
+            self.activity_schedule(
+                "mail.mail_activity_data_warning",
+                summary=self.env._("Evidence check failed"),
+                note=self.env._("The nightly check of the evidence found %s problems.", self.problem_count),
+                user_id=user.id,
+            )

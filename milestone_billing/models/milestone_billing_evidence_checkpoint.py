@@ -43,6 +43,7 @@ class MilestoneBillingEvidenceCheckpoint(models.Model):
             return known
         root, key = frontier_root(load_frontier(frontier)), self._load_key()
         note = make_note(log.origin, size, root, key)
+        log._count_checkpoint()
         return self._with_append().create(
             {
                 "log_id": log.log_id,
@@ -71,6 +72,11 @@ class MilestoneBillingEvidenceCheckpoint(models.Model):
                 "The evidence key of option %s cannot be used; checkpoints stay unsigned.", KEY_OPTION
             )
             return None
+
+    @api.model
+    def _count(self, log_id):
+        """Count the checkpoints of a log."""
+        return self.search_count([("log_id", "=", log_id)])
 
     @api.model
     def _get_covering(self, log_id, index):

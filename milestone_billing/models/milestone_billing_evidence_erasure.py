@@ -6,8 +6,8 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
-from ..tools.evidence_bundle import sha256
 from ..tools.retention import IDENTITY, NETWORK, PII_CLASS, REFUSED_TYPES, TECHNICAL
+from .milestone_billing_line_state import INTERNAL_WRITE
 
 CHAIN_CHUNK = 200
 # Events of keeping the evidence itself; they do not prolong anything.
@@ -19,6 +19,11 @@ OWN_TYPES = (
     "legal_hold.released",
     "legal_hold.set",
     "pii.erased",
+)
+# Milestones and change orders of an order have chains of their own, and its life is that of all of them.
+CHAINS_OF_ORDERS = SQL(
+    "(SELECT order_id, evidence_uuid FROM milestone_billing_line"
+    " UNION ALL SELECT order_id, evidence_uuid FROM milestone_billing_change)"
 )
 
 
@@ -37,6 +42,7 @@ class MilestoneBillingEvidenceErasure(models.AbstractModel):
                 self._erase(found, basis="retention")
                 if not cron._commit_progress(len(found)):
                     return
+            self._erase_device_logs(company)
 
     @api.model
     def _find_due(self, company):
@@ -134,13 +140,14 @@ class MilestoneBillingEvidenceErasure(models.AbstractModel):
             EXISTS (SELECT 1 FROM milestone_billing_evidence AS later
                      WHERE later.occurred_at >= %s AND later.type <> ALL(%s) AND (
                            later.chain_id = %s OR later.chain_id IN (
-                           SELECT sibling.evidence_uuid FROM milestone_billing_line AS line
-                             JOIN milestone_billing_line AS sibling ON sibling.order_id = line.order_id
-                            WHERE line.evidence_uuid = %s)))
+                           SELECT sibling.evidence_uuid FROM %s AS sibling WHERE sibling.order_id IN (
+                           SELECT own.order_id FROM %s AS own WHERE own.evidence_uuid = %s))))
             """,
             cutoff,
             list(OWN_TYPES),
             chain,
+            CHAINS_OF_ORDERS,
+            CHAINS_OF_ORDERS,
             chain,
         )
 
@@ -171,6 +178,8 @@ class MilestoneBillingEvidenceErasure(models.AbstractModel):
         for value_id, chain_id in self.env.cr.fetchall():
             found[chain_id]["values"].append(value_id)
         self._erase(dict(found), basis="request", ticket=ticket)
+        if not self._is_held(partner):
+            self._erase_devices_of(partner)
         return len(found)
 
     # === DOING IT ===
@@ -185,21 +194,22 @@ class MilestoneBillingEvidenceErasure(models.AbstractModel):
         Snapshot = self.env["milestone.billing.evidence.snapshot"].sudo()
         lines = self.env["milestone.billing.line"].sudo().search([("evidence_uuid", "in", list(found))])
         snapshots = Snapshot.browse([item for part in found.values() for item in part["snapshots"]])
+        value_ids = [item for part in found.values() for item in part["values"]]
+        written, now = self._read_written(value_ids), self.env["milestone.billing.evidence"]._get_now()
         lines._erase_documents(snapshots)
-        rows = (
-            self.env["milestone.billing.evidence.value"]
-            .sudo()
-            ._erase_rows([item for part in found.values() for item in part["values"]])
-        )
-        self.env["milestone.billing.approval.link"]._erase_mails(rows, snapshots.mapped("sha256"))
+        self.env["milestone.billing.change"].sudo()._erase_change_documents(snapshots)
+        rows = self.env["milestone.billing.evidence.value"].sudo()._erase_rows(value_ids, now)
+        for name in ("milestone.billing.approval.link", "milestone.billing.change.link"):
+            self.env[name]._erase_mails(rows, snapshots)
+        self._blank_copies(written)
         by_snapshot = snapshots.grouped("chain_id")
-        snapshots._erase()
+        snapshots._erase(now)
         events = [
             self._prepare_event(
                 chain_id,
                 [(seq, name) for chain, seq, name in rows if chain == chain_id],
                 by_snapshot.get(chain_id, Snapshot).mapped("sha256"),
-                {"basis": basis, **({"ticket": ticket} if ticket else {})},
+                {"basis": basis, "erased_at": now, **({"ticket": ticket} if ticket else {})},
             )
             for chain_id in found
         ]
@@ -225,56 +235,6 @@ class MilestoneBillingEvidenceErasure(models.AbstractModel):
 class MilestoneBillingLine(models.Model):
     _inherit = "milestone.billing.line"
 
-    is_legal_hold = fields.Boolean(
-        string="Legal Hold",
-        compute="_compute_is_legal_hold",
-        groups="milestone_billing.milestone_billing_group_project_user,"
-        "milestone_billing.milestone_billing_group_auditor",
-        help="Nothing of the evidence is erased while a dispute is open.",
-    )
-
-    def _compute_is_legal_hold(self):
-        entries = (
-            self.env["milestone.billing.evidence"]
-            .sudo()
-            .search(
-                [
-                    ("chain_id", "in", self.mapped("evidence_uuid")),
-                    ("type", "in", ("legal_hold.set", "legal_hold.released")),
-                ],
-                order="chain_id, seq",
-            )
-        )
-        last = {entry.chain_id: entry.type for entry in entries}
-        for line in self:
-            line.is_legal_hold = last.get(line.evidence_uuid) == "legal_hold.set"
-
-    def action_set_legal_hold(self, ticket=None):
-        """Keep all evidence of these milestones until the hold is released.
-
-        :param str ticket: the case this is about.
-        """
-        return self._change_legal_hold(True, ticket)
-
-    def action_release_legal_hold(self, ticket=None):
-        """Let the retention periods of these milestones run again."""
-        return self._change_legal_hold(False, ticket)
-
-    def _change_legal_hold(self, is_held, ticket):
-        self.check_access("read")
-        if not (
-            self.env.su
-            or self.env.user.has_group("milestone_billing.milestone_billing_group_billing_manager")
-        ):
-            raise AccessError(
-                self.env._("Only billing managers may set or release a legal hold. Ask one of them.")
-            )
-        lines = self.filtered(lambda line: line.sudo().is_legal_hold != is_held)
-        event_type = "legal_hold.set" if is_held else "legal_hold.released"
-        lines._log_evidence(event_type, data={"ticket": ticket} if ticket else None)
-        lines.invalidate_recordset(["is_legal_hold"])
-        return True
-
     def _erase_documents(self, snapshots):
         """Remove documents that repeat erased data; certificates are issued anew from what is left.
 
@@ -284,15 +244,36 @@ class MilestoneBillingLine(models.Model):
         """
         domain = [("chain_id", "in", self.mapped("evidence_uuid"))]
         self.env["milestone.billing.evidence.certificate"].sudo().search(domain).unlink()
-        gone = {
-            item.get("sha256")
-            for snapshot in snapshots
-            if snapshot.body
-            for item in snapshot._parse().get("files", ())
-        }
+        for line in self:
+            line._erase_files(snapshots.filtered(lambda item, line=line: item.chain_id == line.evidence_uuid))
+
+    def _erase_files(self, snapshots):
+        """Remove the files of erased submissions, and the papers that staff recorded; other submissions keep theirs."""
+        self.ensure_one()
+        gone = snapshots.filtered("body")._get_file_hashes()
+        rest = self.env["milestone.billing.evidence.snapshot"].sudo()
+        rest = rest.search([("chain_id", "=", self.evidence_uuid), ("body", "!=", False)]) - snapshots
+        gone -= rest._get_file_hashes()
+        if not rest and snapshots:
+            gone |= self._get_paper_hashes()
         if gone:
-            files = self._get_evidence_attachments()
-            files.filtered(lambda file: sha256(file.raw or b"") in gone).sudo().unlink()
+            files = (self._get_evidence_attachments() | self._get_papers()).sudo()
+            files = files.with_context(milestone_internal_write=INTERNAL_WRITE)
+            files.filtered(lambda file: any(file._has_sha256(digest) for digest in gone)).unlink()
+
+    def _get_paper_hashes(self):
+        """Give the hashes of papers by which staff recorded an approval.
+
+        :rtype: set[str]
+        """
+        domain = [("chain_id", "=", self.evidence_uuid), ("type", "=", "approval.on_behalf")]
+        entries = self.env["milestone.billing.evidence"].sudo().search(domain)
+        return {entry._get_part("data").get("document_sha256") for entry in entries}
+
+    def _get_papers(self):
+        """Give the files that lie with this milestone and are no proof of work."""
+        domain = [("res_model", "=", self._name), ("res_id", "=", self.id), ("res_field", "=", False)]
+        return self.env["ir.attachment"].sudo().search(domain)
 
 
 class ResPartner(models.Model):

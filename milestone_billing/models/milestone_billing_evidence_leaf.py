@@ -74,7 +74,7 @@ class MilestoneBillingEvidenceLeaf(models.Model):
             SQL(
                 """
                 SELECT entry.entry_hash, entry.chain_id, entry.seq FROM milestone_billing_evidence AS entry
-                 WHERE entry.log_id = %s %s AND NOT EXISTS (
+                 WHERE entry.log_id = %s AND entry.entry_hash ~ '^[0-9a-f]{64}$' %s AND NOT EXISTS (
                        SELECT 1 FROM milestone_billing_evidence_leaf AS leaf
                         WHERE leaf.entry_hash = entry.entry_hash)
               ORDER BY entry.id LIMIT %s

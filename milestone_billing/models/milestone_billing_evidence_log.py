@@ -23,6 +23,9 @@ class MilestoneBillingEvidenceLog(models.Model):
     origin = fields.Char(required=True, readonly=True, help="The name of the log in its checkpoints.")
     size = fields.Integer(required=True, readonly=True, default=0, aggregator=None)
     frontier = fields.Text(readonly=True, help="Hashes of the complete subtrees, to continue from.")
+    checkpoint_count = fields.Integer(
+        readonly=True, default=0, aggregator=None, help="How many were made, so that none goes missing."
+    )
 
     _log_unique = models.UniqueIndex("(log_id)", "A log has one identity.")
     _company_unique = models.UniqueIndex(
@@ -47,8 +50,9 @@ class MilestoneBillingEvidenceLog(models.Model):
         self.env.cr.execute(
             SQL(
                 """
-                INSERT INTO milestone_billing_evidence_log (log_id, company_ref, database_uuid, origin, size)
-                VALUES (%s, %s, %s, %s, 0) ON CONFLICT (company_ref, database_uuid) DO NOTHING
+                INSERT INTO milestone_billing_evidence_log
+                       (log_id, company_ref, database_uuid, origin, size, checkpoint_count)
+                VALUES (%s, %s, %s, %s, 0, 0) ON CONFLICT (company_ref, database_uuid) DO NOTHING
                 """,
                 log_id,
                 company_id,
@@ -58,6 +62,31 @@ class MilestoneBillingEvidenceLog(models.Model):
         )
         domain = [("company_ref", "=", company_id), ("database_uuid", "=", database_uuid)]
         return self.sudo().search(domain, limit=1).log_id
+
+    def _init_column(self, column_name):
+        """Override of `models` to count the checkpoints that are there already."""
+        super()._init_column(column_name)
+        if column_name == "checkpoint_count":
+            self.env.cr.execute(
+                SQL(
+                    """
+                    UPDATE milestone_billing_evidence_log AS log SET checkpoint_count = (
+                           SELECT count(*) FROM milestone_billing_evidence_checkpoint AS checkpoint
+                            WHERE checkpoint.log_id = log.log_id)
+                    """
+                )
+            )
+
+    def _count_checkpoint(self):
+        """Note that one more checkpoint was made; the row is locked."""
+        self.ensure_one()
+        self.env.cr.execute(
+            SQL(
+                "UPDATE milestone_billing_evidence_log SET checkpoint_count = checkpoint_count + 1 WHERE id = %s",
+                self.id,
+            )
+        )
+        self.invalidate_recordset(["checkpoint_count"])
 
     def _lock_tail(self):
         """Lock one log and give its size and frontier as text.

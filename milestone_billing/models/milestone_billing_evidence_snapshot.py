@@ -24,14 +24,15 @@ class MilestoneBillingEvidenceSnapshot(models.Model):
     _sha256_unique = models.UniqueIndex("(sha256)", "A snapshot is kept once.")
 
     @api.model
-    def _freeze(self, snapshots):
+    def _freeze(self, snapshots, now=None):
         """Keep snapshots for ever as they are.
 
         :param list snapshots: (milestone, snapshot dictionary) pairs; each snapshot holds a fresh `nonce`.
+        :param str now: UTC, as the entry about it says in `frozen_at`.
         :return: their hashes, in the order given.
         :raise EvidenceError: for a float, or what else the canonical form does not know.
         """
-        now = self.env["milestone.billing.evidence"]._get_now()
+        now = now or self.env["milestone.billing.evidence"]._get_now()
         values = []
         for line, snapshot in snapshots:
             exact = canonical(snapshot)
@@ -65,15 +66,25 @@ class MilestoneBillingEvidenceSnapshot(models.Model):
             )
         return parse_strict(exact)
 
-    def _erase(self):
-        """Delete the bytes of snapshots as a whole; the caller records it by `pii.erased`."""
+    def _get_file_hashes(self):
+        """Give the hashes of the files which these snapshots show.
+
+        :rtype: set[str]
+        """
+        return {item.get("sha256") for snapshot in self for item in snapshot._parse().get("files", ())}
+
+    def _erase(self, now=None):
+        """Delete the bytes of snapshots as a whole; the caller records it by `pii.erased`.
+
+        :param str now: UTC, as that entry says in `erased_at`.
+        """
         self.env.cr.execute(
             SQL(
                 """
                 UPDATE milestone_billing_evidence_snapshot SET body = NULL, erased_at = %s
                  WHERE id = ANY(%s) AND erased_at IS NULL
                 """,
-                self.env["milestone.billing.evidence"]._get_now(),
+                now or self.env["milestone.billing.evidence"]._get_now(),
                 self.ids,
             )
         )

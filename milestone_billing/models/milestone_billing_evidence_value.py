@@ -57,9 +57,10 @@ class MilestoneBillingEvidenceValue(models.Model):
         return self.sudo().search(domain)
 
     @api.model
-    def _erase_rows(self, value_ids):
+    def _erase_rows(self, value_ids, now=None):
         """Delete value and salt of these rows; the caller records it by `pii.erased`.
 
+        :param str now: UTC, as that entry says in `erased_at`.
         :return: what was erased, as (chain id, sequence number, name).
         """
         self.env.cr.execute(
@@ -68,7 +69,7 @@ class MilestoneBillingEvidenceValue(models.Model):
                 UPDATE milestone_billing_evidence_value SET salt = NULL, value = NULL, erased_at = %s
                  WHERE id = ANY(%s) AND erased_at IS NULL RETURNING chain_id, seq, name
                 """,
-                self.env["milestone.billing.evidence"]._get_now(),
+                now or self.env["milestone.billing.evidence"]._get_now(),
                 list(value_ids),
             )
         )

@@ -1,6 +1,8 @@
 """Evidence of what happens to a milestone: writing, reading and checking its chain."""
 
-from odoo import api, fields, models
+from odoo import fields, models
+
+from ..tools.verify import Problem
 
 # Steps of the state machine that no other part of this addon records; the rest have entries of their own.
 TRANSITION_EVENTS = {
@@ -10,11 +12,10 @@ TRANSITION_EVENTS = {
     "restore": "milestone.reopened",
 }
 
-MESSAGE_COUNT_MAX = 5
-
 
 class MilestoneBillingLine(models.Model):
-    _inherit = "milestone.billing.line"
+    _name = "milestone.billing.line"
+    _inherit = ["milestone.billing.line", "milestone.billing.evidence.owner"]
 
     evidence_ids = fields.One2many(
         "milestone.billing.evidence",
@@ -66,41 +67,37 @@ class MilestoneBillingLine(models.Model):
             self._log_evidence(TRANSITION_EVENTS[event], data=lambda line: {"state_before": before[line.id]})
         return result
 
-    def verify_evidence(self):
-        """Check the evidence of one milestone: hashes, order, personal values, state and place in the company log.
+    # === DOCUMENTS ===
 
-        :return: `ok`, `entries` (how many), `head` (last hash), `first_bad_seq` (or None) and `problems`, a list of
-            `{"seq", "kind", "verdict", "message"}`; warnings are listed too and leave `ok` true.
-        :rtype: dict
+    def _find_document_problems(self, is_deep=False):
+        """Compare the documents that stand outside the chain with it: files that were shown, mails that were sent.
+
+        :param bool is_deep: read every file; else only see whether one of that size is there.
+        :return: `tools.verify.Problem` items.
         """
+        problems = super()._find_document_problems(is_deep)
+        Link = self.env["milestone.billing.approval.link"]
+        for line in self:
+            problems += [Problem(None, "file", text) for text in line._find_file_problems(is_deep)]
+            problems += [
+                Problem(seq, "mail", text) for seq, text in Link._find_mail_problems(line.evidence_uuid)
+            ]
+        return problems
+
+    def _find_file_problems(self, is_deep):
+        """Find files of snapshots that are not there, or not as they were shown."""
         self.ensure_one()
-        self.check_access("read")
-        return self.env["milestone.billing.evidence"].sudo()._verify_chain(self.evidence_uuid)
-
-    def action_verify_evidence(self):
-        """Check the evidence and tell the result in a few words."""
-        return self._get_verdict_action(self.verify_evidence())
-
-    @api.model
-    def _get_verdict_action(self, result):
-        """Give the notification that tells what a check of evidence found.
-
-        :param dict result: of `verify_evidence`.
-        :rtype: dict
-        """
-        if result["ok"]:
-            message = self.env._("%s entries verified, nothing was changed.", result["entries"])
-        else:
-            message = "\n".join(item["message"] for item in result["problems"][:MESSAGE_COUNT_MAX])
-        return {
-            "type": "ir.actions.client",
-            "tag": "display_notification",
-            "params": {
-                "title": self.env._("Evidence is intact")
-                if result["ok"]
-                else self.env._("Evidence was changed"),
-                "message": message,
-                "type": "success" if result["ok"] else "danger",
-                "sticky": not result["ok"],
-            },
+        rows = self.env["milestone.billing.evidence.snapshot"]._fetch_rows(self.evidence_uuid)
+        # One whose bytes were changed is named by the check of the chain, and shows nothing.
+        wanted = {
+            (item.get("sha256"), item.get("size")): item.get("name")
+            for snapshot in self.env["milestone.billing.evidence"]._parse_snapshots(rows).values()
+            for item in snapshot.get("files", ())
         }
+        files = self._get_evidence_attachments() if wanted else ()
+        for (digest, size), name in wanted.items():
+            found = [file for file in files if size is None or file.file_size == size]
+            if not found:
+                yield f"the file “{name}”, which was shown, is gone or has another size"
+            elif is_deep and not any(file._has_sha256(digest) for file in found):
+                yield f"the file “{name}” is not as it was shown"

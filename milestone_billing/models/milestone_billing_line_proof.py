@@ -1,7 +1,5 @@
 """Proof of work: files that show the client what was done, from the milestone, its project and its tasks."""
 
-import hashlib
-
 from odoo import Command, api, fields, models
 from odoo.exceptions import AccessError, UserError
 
@@ -119,14 +117,14 @@ class MilestoneBillingLine(models.Model):
         for attachment in attachments.sudo():
             self._log_evidence(event, data=self._prepare_proof_data(attachment))
 
-    @api.model
     def _prepare_proof_data(self, attachment):
-        """Give the facts of a proof file for its evidence entry.
+        """Give the facts of a proof file for its evidence entry, under the identifier that a submission will give it.
 
         :rtype: dict
         """
-        return {
-            "sha256": hashlib.sha256(attachment.raw or b"").hexdigest(),
-            "size": attachment.file_size,
-            "mimetype": attachment.mimetype or "application/octet-stream",
-        }
+        self.ensure_one()
+        file = attachment._prepare_milestone_file(self)
+        data = {name: file[name] for name in ("file_uuid", "sha256", "size", "mimetype")}
+        if claimed := attachment._get_captured_at():
+            data["captured_at_claimed"] = claimed
+        return data

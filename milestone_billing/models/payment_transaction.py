@@ -145,14 +145,29 @@ class PaymentTransaction(models.Model):
 
     def _log_milestone_payment(self):
         for tx in self.sudo():
-            for line in tx.invoice_ids.milestone_line_id:
-                line._log_evidence(
-                    "payment.tx", data=tx._prepare_milestone_evidence(), actor_kind="provider", actor_ref=None
-                )
+            types = ["payment.tx"]
+            if tx.operation == "refund" and tx.state == "done":
+                types.append("payment.refunded")
+            for line in tx._get_milestone_invoices().milestone_line_id:
+                for event_type in types:
+                    line._log_evidence(
+                        event_type,
+                        data=tx._prepare_milestone_evidence(),
+                        actor_kind="provider",
+                        actor_ref=None,
+                    )
+
+    def _get_milestone_invoices(self):
+        """Give the milestone invoices which a transaction is about; a refund is about those of what it gives back.
+
+        :rtype: account.move
+        """
+        self.ensure_one()
+        return (self.invoice_ids or self.source_transaction_id.invoice_ids).filtered("milestone_line_id")
 
     def _prepare_milestone_evidence(self):
         self.ensure_one()
-        move = self.invoice_ids.filtered("milestone_line_id")[:1]
+        move = self._get_milestone_invoices()[:1]
         return {
             "reference": self.reference or "",
             "provider": self.provider_code or "",

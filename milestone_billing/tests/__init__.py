@@ -21,6 +21,7 @@ from . import test_einvoice
 from . import test_end
 from . import test_enrolment
 from . import test_evidence
+from . import test_evidence_erasure_copies
 from . import test_evidence_export
 from . import test_evidence_flow
 from . import test_evidence_keeping
@@ -28,6 +29,7 @@ from . import test_evidence_print
 from . import test_evidence_race
 from . import test_evidence_rpc
 from . import test_gate
+from . import test_evidence_tamper
 from . import test_import
 from . import test_invoicing
 from . import test_main_job

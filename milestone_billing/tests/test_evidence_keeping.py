@@ -230,6 +230,43 @@ class TestEvidenceCheck(KeepingCommon):
         self.assertFalse(self.other_line.activity_ids)
 
     @mute_logger(CHECK_LOGGER)
+    def test_alarm_calls_a_manager_once_and_moves_to_the_newest_run(self):
+        manager = self.env["milestone.billing.evidence.check"]._get_managers(self.company)[:1]
+        self.assertTrue(manager)
+        self.assertFalse(self.run_check().activity_ids, "nothing was found, nobody is called")
+        self.tamper("UPDATE milestone_billing_evidence SET type = 'x.y' WHERE id = %s", self.entries[1].id)
+        first = self.run_check()
+        self.assertIn(manager, first.activity_ids.user_id)
+        self.assertIn("found 1 problems", first.activity_ids[:1].note)
+        called = first.activity_ids.user_id
+        second = self.run_check()
+        self.assertFalse(first.activity_ids)
+        self.assertEqual(second.activity_ids.user_id, called)
+        mine = second.activity_ids.filtered(lambda activity: activity.user_id == manager)
+        mine.with_user(manager).action_feedback(feedback="Restored from the backup")
+        (second.activity_ids - mine).action_feedback(feedback="Seen")
+        self.assertFalse(self.run_check().activity_ids, "known, and taken note of")
+        self.tamper("UPDATE milestone_billing_evidence SET type = 'x.z' WHERE id = %s", self.entries[2].id)
+        self.tamper("DELETE FROM milestone_billing_evidence WHERE id = %s", self.entries[3].id)
+        self.assertTrue(self.run_check().activity_ids, "something new")
+
+    @mute_logger(CHECK_LOGGER)
+    def test_a_broken_log_calls_a_manager_too(self):
+        self.execute(
+            "ALTER TABLE milestone_billing_evidence DISABLE TRIGGER milestone_billing_evidence_guard"
+        )
+        self.assertTrue(self.run_check().activity_ids)
+
+    @mute_logger(CHECK_LOGGER)
+    def test_several_findings_of_a_log_are_recorded_once_each(self):
+        self.tamper("DELETE FROM milestone_billing_evidence_checkpoint WHERE log_id = %s", self.log.log_id)
+        self.execute("UPDATE milestone_billing_evidence_log SET origin = 'x' WHERE id = %s", self.log.id)
+        for _turn in range(3):
+            self.run_check()
+        failed = self.Evidence.search([("chain_id", "=", self.log.log_id), ("type", "=", "integrity.failed")])
+        self.assertEqual(len(failed), 2)
+
+    @mute_logger(CHECK_LOGGER)
     def test_chain_whose_head_was_deleted_is_checked_all_the_same(self):
         self.execute(
             "DELETE FROM milestone_billing_evidence_head WHERE chain_id = %s", self.line.evidence_uuid

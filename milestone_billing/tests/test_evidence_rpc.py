@@ -16,7 +16,9 @@ class TestEvidenceRpc(EvidenceCommon, HttpCase):
     def setUp(self):
         super().setUp()
         self.entry = self.log_some(count=1, pii={"ip": "203.0.113.7"})
-        self.env["milestone.billing.evidence.snapshot"]._freeze([(self.line, {"nonce": "00", "v": 1})])
+        Snapshot = self.env["milestone.billing.evidence.snapshot"]
+        (sha256,) = Snapshot._freeze([(self.line, {"nonce": "00", "v": 1})])
+        self.line._log_evidence("request.created", data={"revision": 1, "snapshot_sha256": sha256})
         log = self.env["milestone.billing.evidence.log"].search([("log_id", "=", self.entry.log_id)])
         self.env["milestone.billing.evidence.leaf"]._sequence(log)
         checkpoint = self.env["milestone.billing.evidence.checkpoint"]._make(log)

@@ -6,11 +6,10 @@ import hashlib
 import io
 import json
 import re
-import uuid
 import zipfile
 from collections.abc import Iterable
 
-from .verify import canonical
+from .verify import bundle_id, canonical
 
 # The earliest time a ZIP can hold; the true times are in the entries.
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
@@ -28,17 +27,14 @@ def make_manifest(files: dict[str, bytes], made_at: str, software: str, exported
         {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
         for name, data in sorted(files.items())
     ]
-    content = hashlib.sha256(canonical(listed)).digest()
-    return canonical(
-        {
-            "bundle_id": str(uuid.UUID(bytes=content[:16], version=5)),
-            "exported_by": exported_by,
-            "files": listed,
-            "made_at": made_at,
-            "software": software,
-            "v": 1,
-        }
-    )
+    manifest = {
+        "exported_by": exported_by,
+        "files": listed,
+        "made_at": made_at,
+        "software": software,
+        "v": 1,
+    }
+    return canonical({**manifest, "bundle_id": bundle_id(manifest)})
 
 
 def write_bundle(

@@ -24,6 +24,7 @@ import itertools
 import json
 import re
 import sys
+import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ INTEGER_MAX = 2**53 - 1
 DEPTH_MAX = 32
 CLOCK_BACK_SECONDS_MAX = 5
 FILE_SIZE_MAX = 2**31
+_HEAD_SIZE = 500
 SMALL_FILE_SIZE_MAX = 2**26
 
 OK, WARN, FAIL, ERASED, NOT_PROVIDED = "OK", "WARN", "FAIL", "ERASED", "NOT PROVIDED"
@@ -662,13 +664,62 @@ class ChainVerifier:
         if not _TIME.match(occurred_at):
             return [Problem(seq, "time", f"entry {seq}: {occurred_at!r} is not a time")]
         last, self.last_time = self.last_time, max(self.last_time, occurred_at)
-        if occurred_at < last and _seconds(last) - _seconds(occurred_at) > CLOCK_BACK_SECONDS_MAX:
+        if occurred_at < last and seconds_of(last) - seconds_of(occurred_at) > CLOCK_BACK_SECONDS_MAX:
             return [Problem(seq, "time", f"entry {seq}: its time is before that of an earlier entry", WARN)]
         return []
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
+    """Return a time of an entry in seconds.
+
+    :raise ValueError: when the text is no time.
+    """
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
+
+
+class Places:
+    """A set of (sequence number, name) pairs, kept as bits: a hundred thousand of them take a few kilobytes."""
+
+    BLOCK_BITS = 12
+
+    def __init__(self) -> None:
+        self._blocks: dict[tuple[str, int], int] = {}
+
+    def add(self, seq: int, name: str) -> None:
+        """Add one pair."""
+        key = (name, seq >> self.BLOCK_BITS)
+        self._blocks[key] = self._blocks.get(key, 0) | 1 << (seq & ((1 << self.BLOCK_BITS) - 1))
+
+    def __contains__(self, pair: tuple[int, str]) -> bool:
+        seq, name = pair
+        bits = self._blocks.get((name, seq >> self.BLOCK_BITS), 0)
+        return bool(bits >> (seq & ((1 << self.BLOCK_BITS) - 1)) & 1)
+
+    def __len__(self) -> int:
+        return sum(bits.bit_count() for bits in self._blocks.values())
+
+    def update(self, other: Places) -> None:
+        """Add all pairs of another."""
+        for key, bits in other._blocks.items():
+            self._blocks[key] = self._blocks.get(key, 0) | bits
+
+    def minus(self, other: Places) -> Places:
+        """Return the pairs that the other does not hold."""
+        result = Places()
+        result._blocks = {key: bits & ~other._blocks.get(key, 0) for key, bits in self._blocks.items()}
+        return result
+
+    def common(self, other: Places) -> int:
+        """Return how many pairs both hold."""
+        return sum((bits & other._blocks.get(key, 0)).bit_count() for key, bits in self._blocks.items())
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        for name, block in sorted(self._blocks, key=lambda key: (key[1], key[0])):
+            bits = self._blocks[name, block]
+            while bits:
+                low = bits & -bits
+                yield (block << self.BLOCK_BITS) + low.bit_length() - 1, name
+                bits ^= low
 
 
 class PiiVerifier:
@@ -676,8 +727,8 @@ class PiiVerifier:
 
     def __init__(self) -> None:
         self.disclosed = 0
-        self.absent: set[tuple[int, str]] = set()
-        self.erased: set[tuple[int, str]] = set()
+        self.absent = Places()
+        self.erased = Places()
         self.erased_snapshots: set[str] = set()
 
     def feed(self, body: dict, values: dict[str, tuple[str, str]]) -> list[Problem]:
@@ -688,7 +739,7 @@ class PiiVerifier:
         seq, problems = body["seq"], []
         for name, expected in body["pii"].items():
             if name not in values:
-                self.absent.add((seq, name))
+                self.absent.add(seq, name)
                 continue
             self.disclosed += 1
             if not _commits(name, values[name], expected):
@@ -697,13 +748,14 @@ class PiiVerifier:
             problems.append(Problem(seq, "pii", f"entry {seq}: {name} is disclosed but was never recorded"))
         if body["type"] == "pii.erased":
             for item in body["data"].get("erased", ()):
-                self.erased.update((item["seq"], name) for name in item["names"])
+                for name in item["names"]:
+                    self.erased.add(item["seq"], name)
             self.erased_snapshots.update(body["data"].get("snapshots", ()))
         return problems
 
-    def unexplained(self) -> list[tuple[int, str]]:
-        """Return what is neither disclosed nor erased on record, in order; call it after the last entry."""
-        return sorted(self.absent - self.erased)
+    def unexplained(self) -> Places:
+        """Return what is neither disclosed nor erased on record; call it after the last entry."""
+        return self.absent.minus(self.erased)
 
 
 def _commits(name: str, disclosed: tuple[str, str], expected: str) -> bool:
@@ -858,8 +910,10 @@ class Item(NamedTuple):
     message: str
 
 
+_TEXTS = ("consent", "notice")
 _CHECKS = (
     "files",
+    "manifest",
     "snapshots",
     "chain",
     "pii",
@@ -870,9 +924,42 @@ _CHECKS = (
     "invoice",
     "certificate",
     "anchors",
+    "unbound",
+)
+# Files that only explain, or are worked out from the others: no entry stands for them.
+_UNKNOWN_PRINT = (
+    "no entry holds its hash; its amounts are those of invoice/content.json, if it was not changed"
+)
+_EXPLAINING = ("README.txt", "verify/", "dispute/")
+_KNOWN_PLACES = (
+    *_EXPLAINING,
+    "manifest.json",
+    "certificate.pdf",
+    "snapshot/",
+    "chain/entries.jsonl",
+    "chain/values.jsonl",
+    "chain/hashes.txt",
+    "chain/withheld.jsonl",
+    "log/checkpoints/",
+    "log/inclusion.json",
+    "log/consistency.json",
+    "log/public_key.pem",
+    "anchors/",
+    "consent/",
+    "notice/",
+    "proof/",
+    "invoice/",
+    "mail/",
+    "keys/",
 )
 # What malformed data can raise; EvidenceError is a ValueError.
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile)
+
+
+def bundle_id(manifest: dict) -> str:
+    """Return the id which follows from the rest of a manifest, as the addon gives it."""
+    content = {name: value for name, value in manifest.items() if name != "bundle_id"}
+    return str(uuid.UUID(bytes=hashlib.sha256(canonical(content)).digest()[:16], version=5))
 
 
 class BundleVerifier:
@@ -893,9 +980,14 @@ class BundleVerifier:
         self.items: list[Item] = []
         self.sums: dict[str, str] = {}
         self.snapshots: dict[str, dict] = {}
-        self.hashes: list[str] = []
+        self.hashes = bytearray()
+        self.is_head_known = False
+        self.log_ids: set[str] = set()
         self.wanted_snapshots: set[str] = set()
+        self.texts: set[str] = set()
+        self.documents: set[str] = set()
         self.invoice_hashes: set[str] = set()
+        self.invoice_files: set[str] = set()
         self.certificates: dict[str, int] = {}
         self.mails: set[str] = set()
         self.keys: dict[str, list] = {"webauthn": [], "wallet": []}
@@ -922,11 +1014,21 @@ class BundleVerifier:
     def _json(self, name: str) -> Any:
         return load_json(self._read(name))
 
+    def _versioned(self, name: str) -> dict:
+        content = self._json(name)
+        if content.get("v", FORMAT_VERSION) != FORMAT_VERSION:
+            raise EvidenceError(f"{name}: unknown format version {content['v']!r}")
+        return content
+
     def _lines(self, name: str) -> Iterator[bytes]:
         if name in self.names:
             with self.bundle.open(name) as file:
                 for line in file:
                     yield line.rstrip(b"\n")
+
+    @property
+    def _count(self) -> int:
+        return len(self.hashes) // 32
 
     def _under(self, folder: str) -> list[str]:
         return sorted(name for name in self.names if name.startswith(folder) and not name.endswith("/"))
@@ -960,6 +1062,13 @@ class BundleVerifier:
         self.sums[name] = digest.hexdigest()
         return "" if self.sums[name] == entry["sha256"] else "has another SHA-256 than in the manifest"
 
+    def _check_manifest(self) -> None:
+        manifest = self._versioned("manifest.json")
+        found = str(manifest.get("bundle_id", ""))
+        # Other makers may draw an id at random (version 4), which tells nothing about the content.
+        if found[14:15] == "5" and found != bundle_id(manifest):
+            self._add("manifest", WARN, "its id does not follow from the rest of it: a field was changed")
+
     # (iv) snapshots are what their names say
     def _check_snapshots(self) -> None:
         for name in self._under("snapshot/"):
@@ -987,7 +1096,7 @@ class BundleVerifier:
         state = ", ".join(f"{name} {value}" for name, value in self.replay.result().items() if value)
         self._add("state", OK, f"recomputed from the events: {state}")
         if self.head:
-            known = self.head in self.hashes
+            known = self.is_head_known
             self._add(
                 "head", OK if known else FAIL, f"the given head is {'in' if known else 'not in'} this chain"
             )
@@ -995,9 +1104,11 @@ class BundleVerifier:
     def _check_entry(self, chain: ChainVerifier, line: bytes, stored: tuple | None, values: _Merge) -> None:
         row = {"seq": stored[0], "entry_hash": stored[1]} if stored else {}
         body, problems = chain.feed(line, row)
-        self.hashes.append(entry_hash(line))
+        found = entry_hash(line)
+        self.hashes += bytes.fromhex(found)
+        self.is_head_known = self.is_head_known or found == self.head
         if not stored:
-            self._add("chain", FAIL, f"entry {len(self.hashes) - 1} has no line in chain/hashes.txt")
+            self._add("chain", FAIL, f"entry {self._count - 1} has no line in chain/hashes.txt")
         if body:
             try:
                 problems += self.pii.feed(body, values.take(body["seq"]))
@@ -1010,23 +1121,8 @@ class BundleVerifier:
     def _note(self, body: dict, values: dict) -> None:
         """Keep what later checks compare with files of the bundle, and check what only this entry can tell."""
         data, auth, subject = body.get("data") or {}, body.get("auth") or {}, body.get("subject") or {}
-        if body["type"] == "request.created":
-            self.wanted_snapshots.add(data.get("snapshot_sha256") or subject.get("snapshot_sha256"))
-        if "content_sha256" in data:
-            self.invoice_hashes.add(data["content_sha256"])
-        if body["type"] == "certificate.issued":
-            self.certificates[data.get("pdf_sha256")] = body["seq"]
-        if "mail_sha256" in data:
-            self.mails.add(data["mail_sha256"])
-        for name, found in self.keys.items():
-            if f"{name}_json" in values:
-                found.append((body["seq"], values[f"{name}_json"][1]))
-        if "webauthn_json" in values:
-            self._add("passkey", *verify_passkey(values["webauthn_json"][1], auth, subject))
-        if "wallet_json" in values:
-            snapshot = self.snapshots.get(subject.get("snapshot_sha256"))
-            text, actor_ref = values["wallet_json"][1], body.get("actor_ref")
-            self._add("wallet", *verify_wallet(text, auth, subject, data, snapshot, actor_ref))
+        self._note_files(body, data, subject)
+        self._note_keys(body, data, auth, subject, values)
         proof = auth.get("link_proof") or data.get("link_proof")
         if proof and self.secrets:
             made = {
@@ -1040,6 +1136,36 @@ class BundleVerifier:
                 f"entry {body['seq']}: {'made' if known else 'not made'} with it",
             )
 
+    def _note_files(self, body: dict, data: dict, subject: dict) -> None:
+        if body["type"] == "request.created":
+            self.wanted_snapshots.add(data.get("snapshot_sha256") or subject.get("snapshot_sha256"))
+            self.texts.update(data[name] for name in ("consent_sha256", "notice_sha256") if name in data)
+        if body.get("log_id"):
+            self.log_ids.add(body["log_id"])
+        if body["type"] == "proof.added":
+            self.documents.add(data.get("sha256"))
+        if "content_sha256" in data:
+            self.invoice_hashes.add(data["content_sha256"])
+        if body["type"].startswith("invoice.") and "pdf_sha256" in data:
+            self.invoice_files.add(data["pdf_sha256"])
+        if "document_sha256" in data:
+            self.documents.add(data["document_sha256"])
+        if body["type"] == "certificate.issued":
+            self.certificates[data.get("pdf_sha256")] = body["seq"]
+        if "mail_sha256" in data:
+            self.mails.add(data["mail_sha256"])
+
+    def _note_keys(self, body: dict, data: dict, auth: dict, subject: dict, values: dict) -> None:
+        for name, found in self.keys.items():
+            if f"{name}_json" in values:
+                found.append((body["seq"], *values[f"{name}_json"]))
+        if "webauthn_json" in values:
+            self._add("passkey", *verify_passkey(values["webauthn_json"][1], auth, subject))
+        if "wallet_json" in values:
+            snapshot = self.snapshots.get(subject.get("snapshot_sha256"))
+            text, actor_ref = values["wallet_json"][1], body.get("actor_ref")
+            self._add("wallet", *verify_wallet(text, auth, subject, data, snapshot, actor_ref))
+
     def _stored_hashes(self) -> Iterator[tuple[int, str]]:
         for line in self._lines("chain/hashes.txt"):
             seq, value = line.decode().split(" ")
@@ -1052,22 +1178,27 @@ class BundleVerifier:
 
     # (v) personal data: disclosed, erased on record, withheld from this reader, or else missing
     def _check_pii(self) -> None:
-        withheld = set()
+        withheld = Places()
         for line in self._lines("chain/withheld.jsonl"):
             item = load_json(line)
-            withheld.add((item["entry"], item["name"]))
+            if (item["entry"], item["name"]) not in self.pii.absent:
+                self._add(
+                    "pii", FAIL, f"entry {item['entry']}: {item['name']} is called withheld, and is not"
+                )
+            withheld.add(item["entry"], item["name"])
         missing = self.pii.unexplained()
-        for seq, name in missing:
-            if (seq, name) not in withheld:
-                self._add("pii", FAIL, f"entry {seq}: {name} is neither disclosed nor erased on record")
+        for seq, name in missing.minus(withheld):
+            self._add("pii", FAIL, f"entry {seq}: {name} is neither disclosed nor erased on record")
         self._add("pii", OK, f"{self.pii.disclosed} disclosed values match their commitments")
-        if self.pii.absent & self.pii.erased:
-            self._add(
-                "pii", ERASED, f"{len(self.pii.absent & self.pii.erased)} values were erased, on record"
-            )
-        if withheld.intersection(missing):
-            count = len(withheld.intersection(missing))
+        if erased := self.pii.absent.common(self.pii.erased):
+            self._add("pii", ERASED, f"{erased} values were erased, on record")
+        if count := missing.common(withheld):
             self._add("pii", NOT_PROVIDED, f"{count} values are not for this reader; their commitments stay")
+        self._check_missing_snapshots()
+
+    def _check_missing_snapshots(self) -> None:
+        for found in sorted(self.snapshots.keys() - self.wanted_snapshots):
+            self._add("snapshot", FAIL, f"{found[:12]}: no request was made with it")
         for wanted in sorted(filter(None, self.wanted_snapshots - self.snapshots.keys())):
             erased = wanted in self.pii.erased_snapshots
             self._add(
@@ -1084,14 +1215,29 @@ class BundleVerifier:
         if not notes:
             self._add("log", NOT_PROVIDED, "no checkpoint: the entries are not in a company log yet")
             return
-        proved = set()
+        self._check_log_names(notes)
+        proved = Places()
         for proof in self._proofs("log/inclusion.json"):
             if self._check_inclusion(proof, notes):
-                proved.add(proof["seq"])
-        self._add("log", OK, f"{len(proved)} of {len(self.hashes)} entries proved in the company log")
-        if len(proved) < len(self.hashes):
-            self._add("log", NOT_PROVIDED, f"{len(self.hashes) - len(proved)} entries have no proof yet")
+                proved.add(proof["seq"], "")
+        self._add("log", OK, f"{len(proved)} of {self._count} entries proved in the company log")
+        if len(proved) < self._count:
+            self._add("log", NOT_PROVIDED, f"{self._count - len(proved)} entries have no proof yet")
         self._check_consistency(notes)
+
+    def _check_log_names(self, notes: dict) -> None:
+        """Compare the log that the entries name with that of the checkpoints and proofs."""
+        named = {note.origin.rpartition("/")[2] for note in notes.values()}
+        head = next(self._lines("log/inclusion.json"), b"")
+        for name, value in re.findall(
+            rb'"(log_id|v)": ?"?([^",}]+)', head[:_HEAD_SIZE].partition(b'"proofs"')[0]
+        ):
+            if name == b"log_id":
+                named.add(value.decode())
+            elif value != b"%d" % FORMAT_VERSION:
+                self._add("log", FAIL, "log/inclusion.json: unknown format version")
+        for log_id in sorted(named - self.log_ids if self.log_ids else ()):
+            self._add("log", FAIL, f"log {log_id}: no entry names it")
 
     def _check_signature(self, name: str, checkpoint: Checkpoint) -> None:
         inside = "log/public_key.pem" in self.names and self._read("log/public_key.pem").decode()
@@ -1100,7 +1246,8 @@ class BundleVerifier:
             self._add("signature", NOT_PROVIDED, f"{name}: unsigned, or no public key at hand")
             return
         public, where = public_key_bytes(key), "given" if self.public_key else "enclosed"
-        if key_id(checkpoint.origin, public) not in {kid for _name, kid, _data in checkpoint.signatures}:
+        wanted = (checkpoint.origin, key_id(checkpoint.origin, public))
+        if wanted not in {(signer, kid) for signer, kid, _data in checkpoint.signatures}:
             self._add("signature", WARN, f"{name}: signed by another key than the {where} one")
             return
         verdict = verify_checkpoint(checkpoint, public)
@@ -1115,7 +1262,7 @@ class BundleVerifier:
     def _check_inclusion(self, proof: dict, notes: dict) -> bool:
         seq, checkpoint = proof["seq"], notes.get(proof["tree_size"])
         path = [bytes.fromhex(node) for node in proof["path"]]
-        known = seq < len(self.hashes) and self.hashes[seq] == proof["entry_hash"]
+        known = 0 <= seq < self._count and self.hashes[32 * seq : 32 * seq + 32].hex() == proof["entry_hash"]
         good = known and checkpoint is not None
         if not good or not verify_inclusion(
             leaf_hash(proof["entry_hash"]), proof["index"], checkpoint.size, path, checkpoint.root
@@ -1135,8 +1282,12 @@ class BundleVerifier:
                 yield load_json(line.removesuffix(b","))
 
     def _check_consistency(self, notes: dict) -> None:
-        proofs = self._json("log/consistency.json")["proofs"] if "log/consistency.json" in self.names else []
-        found = {(proof["from"], proof["to"]): proof["path"] for proof in proofs}
+        name = "log/consistency.json"
+        content = self._versioned(name) if name in self.names else {"proofs": []}
+        found = {(proof["from"], proof["to"]): proof["path"] for proof in content["proofs"]}
+        for old, new in found:
+            if old not in notes or new not in notes:
+                self._add("log", FAIL, f"the proof from size {old} to {new} belongs to no checkpoints here")
         sizes = sorted(notes)
         for old, new in itertools.pairwise(sizes):
             if (old, new) not in found:
@@ -1149,9 +1300,11 @@ class BundleVerifier:
     # files the client saw, and the texts
     def _check_proof(self) -> None:
         uuids = {name[6:].partition("_")[0]: name for name in self._under("proof/")}
+        shown = set()
         for snapshot in self.snapshots.values():
             for file in snapshot.get("files", ()):
                 name = uuids.get(str(file.get("file_uuid")))
+                shown.add(name)
                 if not name:
                     self._add(
                         "proof",
@@ -1165,11 +1318,33 @@ class BundleVerifier:
                     OK if good else FAIL,
                     f"{file.get('name')}: the file {'as' if good else 'not as'} shown",
                 )
+        for name in sorted(set(self._under("proof/")) - shown):
+            if self.sums.get(name) in self.documents:
+                self._add("proof", OK, f"{name}: a document of the chain")
+            else:
+                self._add("proof", self._stranger, f"{name}: in no submission and no entry that is enclosed")
+        self._check_texts()
+
+    @property
+    def _stranger(self) -> str:
+        """Verdict on a file that no enclosed submission shows: one that was erased may have shown it."""
+        return NOT_PROVIDED if self.wanted_snapshots - self.snapshots.keys() else FAIL
+
+    def _check_texts(self) -> None:
+        texts = [(item.get(name) or {}).get("text") for item in self.snapshots.values() for name in _TEXTS]
+        known = self.texts | {hashlib.sha256(text.encode()).hexdigest() for text in texts if text is not None}
+        enclosed = set()
         for name in self._under("consent/") + self._under("notice/"):
-            good = self.sums.get(name) == name.partition("/")[2].removesuffix(".txt")
+            wanted = name.partition("/")[2].removesuffix(".txt")
+            enclosed.add(wanted)
+            good = self.sums.get(name) == wanted
             self._add(
                 "text", OK if good else FAIL, f"{name} {'matches' if good else 'does not match'} its name"
             )
+            if known and wanted not in known:
+                self._add("text", self._stranger, f"{name}: in no submission that is enclosed")
+        if missing := len(known - enclosed):
+            self._add("text", NOT_PROVIDED, f"{missing} texts of consent or notice are not enclosed as files")
 
     # mails to the approvers, as they were queued
     def _check_mails(self) -> None:
@@ -1188,8 +1363,16 @@ class BundleVerifier:
             if name not in self.names:
                 self._add("keys", NOT_PROVIDED, f"no {kind} signature is enclosed")
                 continue
-            found = [(item["entry"], item["value"]) for item in self._json(name)["assertions"]]
-            good = found and found == wanted
+            found = self._versioned(name)["assertions"]
+            good = found and len(found) == len(wanted)
+            for item, (seq, salt, value) in zip(found, wanted, strict=False):
+                told = (
+                    item["entry"],
+                    item.get("name", f"{kind}_json"),
+                    item.get("salt", salt),
+                    item["value"],
+                )
+                good = good and told == (seq, f"{kind}_json", salt, value)
             self._add(
                 "keys",
                 OK if good else FAIL,
@@ -1207,6 +1390,17 @@ class BundleVerifier:
             )
         elif self.replay.invoice:
             self._add("invoice", NOT_PROVIDED, "the content of the invoice is not enclosed")
+        for name in self._under("invoice/"):
+            if name == "invoice/content.json":
+                continue
+            if self.sums.get(name) in self.invoice_files:
+                self._add("invoice", OK, f"{name}: the file that was sent")
+            else:
+                self._add(
+                    "invoice", WARN if self.invoice_files else NOT_PROVIDED, f"{name}: {_UNKNOWN_PRINT}"
+                )
+        if missing := len(self.invoice_files - set(self.sums.values())):
+            self._add("invoice", NOT_PROVIDED, f"{missing} files that were sent are not enclosed")
 
     def _check_certificate(self) -> None:
         found = self.sums.get("certificate.pdf")
@@ -1231,6 +1425,15 @@ class BundleVerifier:
         if not names:
             self._add("anchor", NOT_PROVIDED, "no anchor outside the seller's reach is enclosed")
 
+    def _check_unbound(self) -> None:
+        """Name what stands in the bundle without an entry behind it, so that nobody takes it for evidence."""
+        unknown = [name for name in sorted(self.names) if not name.startswith(_KNOWN_PLACES)]
+        for name in unknown:
+            self._add("unbound", WARN, f"{name} has no place in a bundle")
+        explaining = [name for name in sorted(self.names) if name.startswith(_EXPLAINING)]
+        if explaining:
+            self._add("unbound", NOT_PROVIDED, f"not evidence, only words about it: {', '.join(explaining)}")
+
     def _check_anchor(self, name: str, digests: set[str]) -> tuple[str, str]:
         data = self._read(name)
         if name.endswith(".eml"):
@@ -1250,7 +1453,7 @@ class BundleVerifier:
                 "names the checkpoint; check with: openssl ts -verify -digest <hex> -in <file> -CAfile <ca>",
             )
         if name.endswith("onchain.json"):
-            anchors = self._json(name)["anchors"]
+            anchors = self._versioned(name)["anchors"]
             found = all(anchor.get("digest") in digests for anchor in anchors)
             return (
                 (NOT_PROVIDED, "names the checkpoint; look the transaction up")

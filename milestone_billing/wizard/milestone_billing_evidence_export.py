@@ -2,12 +2,13 @@ from odoo import api, fields, models
 
 
 class MilestoneBillingEvidenceExport(models.TransientModel):
-    """Hand out the evidence of a milestone: choose the copy, say why, save the file."""
+    """Hand out the evidence of a milestone or a change order: choose the copy, say why, save the file."""
 
     _name = "milestone.billing.evidence.export"
     _description = "Export Evidence"
 
-    line_id = fields.Many2one("milestone.billing.line", string="Milestone", required=True, ondelete="cascade")
+    line_id = fields.Many2one("milestone.billing.line", string="Milestone", ondelete="cascade")
+    change_id = fields.Many2one("milestone.billing.change", string="Change Order", ondelete="cascade")
     variant = fields.Selection(
         [
             ("own", "What I may read"),
@@ -42,6 +43,7 @@ class MilestoneBillingEvidenceExport(models.TransientModel):
         """
         self.ensure_one()
         variant = None if self.variant == "own" else self.variant
-        result = self.line_id.export_evidence(variant=variant, reason=self.reason)
+        owner = self.line_id or self.change_id
+        result = owner.export_evidence(variant=variant, reason=self.reason)
         self.write(result)
         return self._get_action(self)

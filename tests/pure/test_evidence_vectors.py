@@ -6,11 +6,24 @@ import subprocess
 import unittest
 
 from conftest import VECTORS
-from evidence_sample import CHAIN, fixed_draw, make_chain, make_events, make_snapshot
-from milestone_billing_tools import checkpoint, verify
+from eth_account.messages import encode_typed_data
+from eth_utils import keccak
+from evidence_sample import (
+    CHAIN,
+    REQUEST,
+    SECRET,
+    fixed_draw,
+    make_chain,
+    make_events,
+    make_snapshot,
+    sha256,
+)
+from milestone_billing_crypto_tools import eip712
+from milestone_billing_tools import checkpoint, merkle, verify
 
 PUBLISHED = VECTORS / "evidence_published.json"
 GOLDEN = VECTORS / "evidence_golden.json"
+HASHES = VECTORS / "evidence_hashes.json"
 AWKWARD = [
     "\x01\x1f\x7f\u0080",
     '"\\/\b\t\n\f\r',
@@ -41,6 +54,71 @@ def make_golden():
         "values": [
             {"entry": entry.body["seq"], **value._asdict()} for entry in entries for value in entry.values
         ],
+    }
+
+
+def make_hashes():
+    """Return one vector for each kind of hash and proof that the published ones leave out."""
+    golden, origin = load(GOLDEN), "example.com/mbev1/44444444-4444-4444-8444-444444444444"
+    leaves = [entry["entry_hash"] for entry in golden["chain"]]
+    sizes = range(1, len(leaves) + 1)
+    trees = {size: merkle.MerkleTree(leaves[:size]) for size in sizes}
+    snapshot, seed = golden["snapshot_sha256"], bytes(range(32)).hex()
+    invoice = {"v": 1, "currency": "EUR", "lines": [{"description": "Bau \u20ac", "subtotal": "10.00"}]}
+    passkey = {"request_id": REQUEST, "snapshot_sha256": snapshot, "server_nonce": "00ff"}
+    note_text = {"nonce": "0f" * 16, "text": "Please fix the handrail \u2014 soon"}
+    manifest = {
+        "exported_by": None,
+        "files": [],
+        "made_at": "2026-03-15T10:00:00.000000Z",
+        "software": "x",
+        "v": 1,
+    }
+    wallet = {
+        "amount": "4500.00",
+        "currency": "USD",
+        "decision": "approve",
+        "nonce": "0x" + "11" * 32,
+        "chain_id": 1,
+    }
+    typed = verify.wallet_typed_data(wallet, passkey)
+    note = checkpoint.make_note(
+        origin, len(leaves), trees[len(leaves)].root, checkpoint.load_private_key(seed.encode())
+    )
+    return {
+        "leaves": leaves,
+        "invoice": {"content": invoice, "expected": verify.invoice_hash(verify.canonical(invoice))},
+        "webauthn": {**passkey, "expected": verify.webauthn_challenge(*passkey.values())},
+        "reservation": {
+            **note_text,
+            "expected": verify.tagged_hash("mbev1:reservation", "".join(note_text.values()).encode()),
+        },
+        "link_proof": {
+            "secret": SECRET,
+            "chain_id": CHAIN,
+            "snapshot_sha256": snapshot,
+            "expected": verify.link_proof(SECRET, CHAIN, snapshot),
+        },
+        "file": {"content": b"\xff\xd8 photograph".hex(), "expected": sha256(b"\xff\xd8 photograph")},
+        "manifest": {"content": manifest, "expected": verify.bundle_id(manifest)},
+        "inclusion": [
+            {"index": index, "size": size, "path": [node.hex() for node in trees[size].inclusion(index)]}
+            for size in sizes
+            for index in range(size)
+        ],
+        "consistency": [
+            {"from": old, "to": new, "path": [node.hex() for node in trees[new].consistency(old)]}
+            for new in sizes
+            for old in range(1, new + 1)
+        ],
+        "checkpoint": {
+            "seed": seed,
+            "origin": origin,
+            "size": len(leaves),
+            "note": note,
+            "digest": verify.parse_checkpoint(note).digest,
+        },
+        "wallet": {"typed_data": typed, "expected": eip712.digest(typed).hex()},
     }
 
 
@@ -86,6 +164,22 @@ class TestGoldenFile(unittest.TestCase):
     def test_present_code_makes_the_same_bytes(self):
         self.assertEqual(make_golden(), load(GOLDEN))
 
+    def test_every_kind_of_hash_is_what_it_was(self):
+        self.assertEqual(make_hashes(), load(HASHES))
+
+    def test_every_proof_proves(self):
+        vectors = load(HASHES)
+        for item in vectors["inclusion"]:
+            root = bytes.fromhex(load(GOLDEN)["roots"][item["size"] - 1])
+            leaf, path = verify.leaf_hash(vectors["leaves"][item["index"]]), map(bytes.fromhex, item["path"])
+            self.assertTrue(verify.verify_inclusion(leaf, item["index"], item["size"], list(path), root))
+
+    def test_typed_data_of_a_wallet_is_hashed_as_others_do(self):
+        item = load(HASHES)["wallet"]
+        signable = encode_typed_data(full_message=item["typed_data"])
+        expected = keccak(b"\x19" + signable.version + signable.header + signable.body)
+        self.assertEqual(expected.hex(), item["expected"])
+
 
 class TestRecomputedInNode(unittest.TestCase):
     @classmethod
@@ -93,7 +187,7 @@ class TestRecomputedInNode(unittest.TestCase):
         node = shutil.which("node")
         if not node:
             raise AssertionError("node is needed to recompute the vectors in another language")
-        command = [node, str(VECTORS / "recompute.mjs"), str(PUBLISHED), str(GOLDEN)]
+        command = [node, str(VECTORS / "recompute.mjs"), str(PUBLISHED), str(GOLDEN), str(HASHES)]
         cls.found = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
 
     def test_published_vectors(self):
@@ -107,6 +201,15 @@ class TestRecomputedInNode(unittest.TestCase):
         for name in ("note", "digest", "public_key"):
             self.assertEqual(found[name], vectors["checkpoint"][name])
         self.assertTrue(found["linked"])
+
+    def test_every_kind_of_hash(self):
+        found, vectors = self.found[HASHES.name], load(HASHES)
+        for name in ("invoice", "webauthn", "reservation", "link_proof", "file", "manifest"):
+            self.assertEqual(found[name], vectors[name]["expected"], name)
+        for name in ("inclusion", "consistency"):
+            self.assertEqual(found[name], [item["path"] for item in vectors[name]], name)
+        for name in ("note", "digest"):
+            self.assertEqual(found[name], vectors["checkpoint"][name])
 
     def test_golden_chain(self):
         found, golden = self.found[GOLDEN.name], load(GOLDEN)

@@ -31,6 +31,30 @@ function treeHash(leaves) {
 }
 const root = (hashes) => treeHash(hashes.map((hash) => Buffer.from(hash, "hex"))).toString("hex");
 
+// RFC 9162, sections 2.1.3.1 and 2.1.4.1, by their recursive definitions.
+const splitOf = (count) => {
+    let split = 1;
+    while (split * 2 < count) split *= 2;
+    return split;
+};
+function inclusion(index, leaves) {
+    if (leaves.length === 1) return [];
+    const split = splitOf(leaves.length);
+    const [left, right] = [leaves.slice(0, split), leaves.slice(split)];
+    return index < split
+        ? [...inclusion(index, left), treeHash(right)]
+        : [...inclusion(index - split, right), treeHash(left)];
+}
+function consistency(old, leaves, whole = true) {
+    if (old === leaves.length) return whole ? [] : [treeHash(leaves)];
+    const split = splitOf(leaves.length);
+    const [left, right] = [leaves.slice(0, split), leaves.slice(split)];
+    return old <= split
+        ? [...consistency(old, left, whole), treeHash(right)]
+        : [...consistency(old - split, right, false), treeHash(left)];
+}
+const hexes = (nodes) => nodes.map((node) => node.toString("hex"));
+
 const commit = ({ salt, name, value }) =>
     createHmac("sha256", Buffer.from(salt, "hex")).update(`mbev1:pii\0${name}\0${value}`, "utf8").digest("hex");
 
@@ -84,9 +108,30 @@ function golden(vectors) {
     };
 }
 
+function hashKinds(vectors) {
+    const leaves = vectors.leaves.map((hash) => Buffer.from(hash, "hex"));
+    const { secret, chain_id, snapshot_sha256 } = vectors.link_proof;
+    const parts = ({ request_id, snapshot_sha256: snapshot, server_nonce }) => [request_id, snapshot, server_nonce];
+    const id = sha256(canonical(vectors.manifest.content)).subarray(0, 16);
+    id[6] = (id[6] & 0x0f) | 0x50;
+    id[8] = (id[8] & 0x3f) | 0x80;
+    return {
+        invoice: tagged("mbev1:invoice", canonical(vectors.invoice.content)),
+        webauthn: tagged("mbev1:webauthn", Buffer.from(parts(vectors.webauthn).join("\0"))),
+        reservation: tagged("mbev1:reservation", Buffer.from(vectors.reservation.nonce + vectors.reservation.text)),
+        link_proof: createHmac("sha256", secret).update(`mbev1:link\0${chain_id}\0${snapshot_sha256}`).digest("hex"),
+        file: sha256(Buffer.from(vectors.file.content, "hex")).toString("hex"),
+        manifest: id.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5"),
+        inclusion: vectors.inclusion.map(({ index, size }) => hexes(inclusion(index, leaves.slice(0, size)))),
+        consistency: vectors.consistency.map(({ from, to }) => hexes(consistency(from, leaves.slice(0, to)))),
+        ...checkpoint(vectors.checkpoint, root(vectors.leaves)),
+    };
+}
+
 const result = {};
 for (const name of process.argv.slice(2)) {
     const vectors = JSON.parse(readFileSync(name, "utf8"));
-    result[name.split("/").pop()] = vectors.chain ? golden(vectors) : published(vectors);
+    const compute = vectors.chain ? golden : vectors.leaves ? hashKinds : published;
+    result[name.split("/").pop()] = compute(vectors);
 }
 console.log(JSON.stringify(result));
