@@ -56,4 +56,8 @@ env["account.payment.register"].with_context(
 assert first.invoice_status == "paid", first.invoice_status
 assert second.invoice_status == "posted", second.invoice_status
 assert third.state == "submitted", third.state
+env.company.milestone_anchor_email = "evidence@elsewhere.example"
+third._log_evidence("review.presented", pii={"actor_name": "Zoe", "ip": "203.0.113.7"})
+env.cr.commit()
+env["milestone.billing.evidence.leaf"]._cron_maintain_log()
 env.cr.commit()
