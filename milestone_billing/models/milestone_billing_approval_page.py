@@ -105,7 +105,7 @@ class MilestoneBillingApproval(models.Model):
                 "%(names)s asked for changes on %(when)s.", names=names, when=when
             ),
             "declined": lambda: self.env._("%(names)s declined on %(when)s.", names=names, when=when),
-            "expired": lambda: self.env._("The time to answer is over. Ask for a new link, or write to us."),
+            "expired": self._get_expired_sentence,
             "superseded": self._get_superseded_sentence,
             "cancelled": lambda: self.env._("This request was withdrawn. You need not do anything."),
             "contested": lambda: self.env._("This decision is being clarified. Please do not pay for now."),
@@ -121,6 +121,12 @@ class MilestoneBillingApproval(models.Model):
                 date=format_date(self.env, self.expires_on),
             )
         return self.env._("Waiting for your answer until %s.", format_date(self.env, self.expires_on))
+
+    def _get_expired_sentence(self):
+        company = self.company_id
+        return self.env._(
+            "The time to answer is over. Write to %s, and you get a new link.", company.email or company.name
+        )
 
     def _get_superseded_sentence(self):
         if self.line_id.sudo()._get_current_approval() != self:
