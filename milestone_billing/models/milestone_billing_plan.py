@@ -30,19 +30,45 @@ class MilestoneBillingSchedule(models.Model):
         AccountTax._add_tax_details_in_base_lines(base_lines, order.company_id)
         AccountTax._round_base_lines_tax_details(base_lines, order.company_id)
         digits = self.env["decimal.precision"].precision_get("Product Unit")
-        return {
-            line: self._get_base_line_units(base_line, line.product_uom_qty, digits)
+        columns = [
+            self._get_base_line_units(base_line, line.product_uom_qty, digits)
             for line, base_line in zip(lines, base_lines, strict=True)
-            if line.is_milestone_billed
-        }
+        ]
+        self._fit_to_order(columns, base_lines)
+        by_line = zip(lines, columns, strict=True)
+        return {line: units for line, units in by_line if line.is_milestone_billed}
 
     @api.model
-    def _get_base_line_units(self, base_line, quantity, digits):
+    def _fit_to_order(self, columns, base_lines):
+        """Let whole units add up to the order's totals where the currency rounds to more than its decimals.
+
+        The tax engine spreads what global rounding leaves over in decimals: in steps of 0.05 its lines may be 4.73 and
+        4.74, which round to more than their sum.
+
+        :param list columns: units of each base line; changed in place.
+        :param list base_lines: base lines of the whole order.
+        """
+        currency = base_lines[0]["currency_id"] if base_lines else self.env["res.currency"]
+        fine = 10**-currency.decimal_places
+        step = to_units(currency.rounding, fine) if base_lines else 1
+        if step == 1:
+            return
+        exact = [self._get_base_line_units(base_line, 0, 0, fine) for base_line in base_lines]
+        for part in {part for units in exact for part in units} - {"qty"}:
+            having = [place for place, units in enumerate(exact) if part in units]
+            wishes = [Fraction(exact[place][part], step) for place in having]
+            fitted = allocation.apportion(round_half_up(sum(wishes)), wishes)
+            for place, count in zip(having, fitted, strict=True):
+                columns[place][part] = count
+
+    @api.model
+    def _get_base_line_units(self, base_line, quantity, digits, rounding=None):
         """Read the rounded amounts of one base line of the tax engine as whole units.
 
+        :param rounding: of these units; that of the currency by default.
         :rtype: dict
         """
-        rounding = base_line["currency_id"].rounding
+        rounding = rounding or base_line["currency_id"].rounding
         details = base_line["tax_details"]
         net = to_units(
             details["total_excluded_currency"] + details["delta_total_excluded_currency"], rounding
@@ -74,7 +100,10 @@ class MilestoneBillingSchedule(models.Model):
         lines = order.milestone_line_ids.filtered(lambda line: line._is_planned_on_order())
         lines = lines.sorted(lambda line: (line.sequence, line._origin.id or 0))
         left = self._get_unbilled_columns(order, columns)
-        open_lines = lines.filtered(lambda line: not line._get_billed_allocations())
+        # By state, too: a milestone may have billed nothing at all, by an invoice of zero, and is billed all the same.
+        open_lines = lines.filtered(
+            lambda line: line.state == "planned" and not line._get_billed_allocations()
+        )
         total = sum(column["net"] for column in columns.values())
         wishes = self._get_wishes(open_lines, columns, left)
         targets, difference = self._get_targets(order, open_lines, total, left, wishes)

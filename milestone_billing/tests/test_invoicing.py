@@ -18,6 +18,28 @@ class TestInvoicing(MilestoneBillingCommon):
         self.assertBilledEqualsOrder(order)
         self.assertEqual(order.order_line.qty_invoiced, 1.0)
 
+    def test_milestone_billed_with_nothing_takes_no_part_of_a_later_rise(self):
+        """One unit of a currency in two stages: the first bills 0.00, and a higher price belongs to a new stage."""
+        order = self.create_order(shares=(30, 70), prices=(0.01,))
+        order.milestone_line_ids.action_complete()
+        self.assertEqual(order.milestone_line_ids.mapped("amount_untaxed"), [0.0, 0.01])
+        order.order_line.price_unit = 100.01
+        self.assertEqual(order.milestone_line_ids.mapped("amount_untaxed"), [0.0, 0.01])
+        self.assertEqual(order.milestone_schedule_id.amount_difference, -100.0)
+        added = self.env["milestone.billing.line"].create(
+            {
+                "order_id": order.id,
+                "name": "Added",
+                "amount_type": "remainder",
+                "sequence": 90,
+                "approval_required": False,
+            }
+        )
+        added.action_complete()
+        self.assertEqual(added.invoice_ids.amount_untaxed, 100.0)
+        self.assertBilledEqualsOrder(order)
+        self.assertConserved(order)
+
     def test_completing_twice_makes_one_invoice(self):
         order = self.create_order()
         line = order.milestone_line_ids[0]
