@@ -6,11 +6,29 @@ first, and under ``python -m unittest discover -s tests/pure -t tests``, where e
 """
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VECTORS = ROOT / "tests" / "vectors"
+
+# Random cases of each property; `setup/test properties` asks for more, and for others than every day's.
+EXAMPLES = int(os.environ.get("MILESTONE_PURE_EXAMPLES", "2000"))
+SEED = os.environ.get("MILESTONE_PROPERTY_SEED")
+
+
+def many_cases(test):
+    """Run a property on many random cases: the same ones every day, those of a seed on demand.
+
+    :param test: a test with `hypothesis.given`.
+    """
+    from hypothesis import seed, settings
+
+    profile = settings(
+        max_examples=EXAMPLES, deadline=None, derandomize=not SEED, database=None, print_blob=bool(SEED)
+    )
+    return profile(seed(int(SEED))(test) if SEED else test)
 
 
 def load_tools(addon):

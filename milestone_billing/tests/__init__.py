@@ -65,3 +65,4 @@ from . import test_retainage_items
 # A database may be tested where the tools for random cases are not installed.
 if find_spec("hypothesis"):
     from . import test_properties
+    from . import test_properties_plan

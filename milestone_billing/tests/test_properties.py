@@ -1,57 +1,25 @@
-"""Random orders, schedules and events on the real database: the invariants hold after every step.
-
-The number of examples is set by the environment variable ``MILESTONE_PROPERTY_EXAMPLES``; the default takes
-about two minutes. Examples are derandomised, so a failure comes back with the next run.
-"""
+"""Random orders, schedules and events on the real database: the invariants hold after every step."""
 
 import logging
-import os
-from decimal import Decimal
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from odoo import Command
 from odoo.exceptions import UserError
 from odoo.tests import tagged
 
-from .test_worked_figures_deposit import DepositCommon
+from .common_properties import (
+    CURRENCIES,
+    METHODS,
+    ORDER_LINES,
+    SCHEDULES,
+    TAX_SETS,
+    PropertyCommon,
+    many_cases,
+)
 
 _logger = logging.getLogger(__name__)
-EXAMPLES = int(os.environ.get("MILESTONE_PROPERTY_EXAMPLES", "25"))
-PROFILE = {
-    "max_examples": EXAMPLES,
-    "deadline": None,
-    "derandomize": True,
-    "database": None,
-    "phases": (Phase.generate,),
-    "suppress_health_check": list(HealthCheck),
-}
-CURRENCIES = ("USD", "JPY", "KWD", "CHF", "EUR")
-TAX_SETS = ("none", "vat", "included", "group", "fixed", "vat+fixed", "compound", "reverse")
 
-AMOUNTS = st.decimals(min_value="0.01", max_value="9999", places=2)
-ORDER_LINES = st.lists(
-    st.tuples(
-        AMOUNTS,
-        st.sampled_from([Decimal("1"), Decimal("3"), Decimal("0.33"), Decimal("12.12"), Decimal("7")]),
-        st.sampled_from([Decimal("0"), Decimal("7.5"), Decimal("33.33"), Decimal("100")]),
-        st.sampled_from(TAX_SETS),
-        st.sampled_from([1, 1, 1, 1, -1]),
-    ),
-    min_size=1,
-    max_size=4,
-)
-SCHEDULES = st.fixed_dictionaries(
-    {
-        "weights": st.lists(st.integers(1, 9), min_size=1, max_size=5),
-        "deposit": st.sampled_from([None, "instalment", "final", "prorata"]),
-        "retainage": st.sampled_from([0.0, 0.0, 5.0, 10.0, 33.33]),
-        "base": st.sampled_from(["net", "gross"]),
-        "tax": st.sampled_from(["now", "release"]),
-        "method": st.sampled_from(["stage", "to_date"]),
-        "chosen": st.booleans(),
-    }
-)
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(
@@ -84,127 +52,7 @@ EVENTS = st.lists(
 
 
 @tagged("post_install", "-at_install", "milestone_properties")
-class TestProperties(DepositCommon):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.currencies = {name: cls._activate_currency(name) for name in CURRENCIES}
-        cls.currencies["CHF"].rounding = 0.05
-        cls.pricelists = {
-            name: cls.env["product.pricelist"].create({"name": name, "currency_id": currency.id})
-            for name, currency in cls.currencies.items()
-        }
-        cls.taxes = cls._create_tax_sets()
-
-    @classmethod
-    def _activate_currency(cls, name):
-        currency = cls.env["res.currency"].with_context(active_test=False).search([("name", "=", name)])
-        currency.active = True
-        rate = {"JPY": 151.2345, "KWD": 0.307, "CHF": 0.88, "EUR": 0.92}.get(name)
-        if rate:
-            cls.env["res.currency.rate"].create(
-                {"currency_id": currency.id, "rate": rate, "name": "2020-01-01", "company_id": cls.company.id}
-            )
-        return currency
-
-    @classmethod
-    def _create_tax_sets(cls):
-        def tax(name, **values):
-            record = cls.env["account.tax"].create(
-                {"name": name, "type_tax_use": "sale", "company_id": cls.company.id, **values}
-            )
-            parts = record.invoice_repartition_line_ids | record.refund_repartition_line_ids
-            parts.filtered(lambda part: part.repartition_type == "tax").account_id = cls.tax_account
-            return record
-
-        included = tax("10 incl", amount=10.0, price_include_override="tax_included")
-        fixed = tax("Fee", amount=0.35, amount_type="fixed")
-        first, second = tax("Part 5", amount=5.0), tax("Part 2.5", amount=2.5)
-        group = tax("Group", amount_type="group", children_tax_ids=[Command.set((first + second).ids)])
-        compound = tax("Eco 3", amount=3.0, include_base_amount=True, sequence=1)
-        reverse = tax(
-            "Reverse",
-            amount=21.0,
-            invoice_repartition_line_ids=cls._get_reverse_repartition(),
-            refund_repartition_line_ids=cls._get_reverse_repartition(),
-        )
-        return {
-            "none": cls.env["account.tax"],
-            "vat": cls.tax_20,
-            "included": included,
-            "group": group,
-            "fixed": fixed,
-            "vat+fixed": cls.tax_20 + fixed,
-            "compound": compound + cls.tax_20,
-            "reverse": reverse,
-        }
-
-    @classmethod
-    def _get_reverse_repartition(cls):
-        return [
-            Command.create({"repartition_type": "base"}),
-            Command.create({"repartition_type": "tax", "factor_percent": 100}),
-            Command.create({"repartition_type": "tax", "factor_percent": -100}),
-        ]
-
-    # === BUILDING ===
-
-    def build(self, currency, lines, schedule):
-        order = self.create_order(
-            shares=(),
-            lines=[
-                Command.create(
-                    {
-                        "product_id": self.service.id,
-                        "price_unit": float(price * sign),
-                        "product_uom_qty": float(quantity),
-                        "discount": float(discount),
-                        "tax_ids": [Command.set(self.taxes[taxes].ids)],
-                    }
-                )
-                for price, quantity, discount, taxes, sign in lines
-            ],
-            pricelist_id=self.pricelists[currency].id,
-            confirm=False,
-        )
-        weights, whole = schedule["weights"], sum(schedule["weights"])
-        order.milestone_line_ids = [
-            Command.create(
-                {
-                    "name": f"Stage {place + 1}",
-                    "sequence": 10 * place,
-                    "amount_type": "remainder" if place == len(weights) - 1 else "percent",
-                    "percent": round(100 * weight / whole, 4),
-                    "approval_required": False,
-                    "kind": "deposit"
-                    if schedule["deposit"] and not place and len(weights) > 1
-                    else "progress",
-                }
-            )
-            for place, weight in enumerate(weights)
-        ]
-        advance = schedule["deposit"] in ("final", "prorata")
-        order.milestone_schedule_id.write(
-            {
-                "deposit_mode": "advance" if advance else "instalment",
-                "deposit_recovery": schedule["deposit"] if advance else "final",
-                "retainage_percent": schedule["retainage"],
-                "retainage_base": "net" if schedule["tax"] == "release" else schedule["base"],
-                "retainage_tax": schedule["tax"],
-                "retainage_method": schedule["method"],
-            }
-        )
-        if schedule["chosen"] and len(weights) > 2:
-            order.milestone_line_ids[1].write(
-                {
-                    "allocation_mode": "lines",
-                    "allocation_ids": [
-                        Command.create({"order_line_id": order.order_line[0].id, "percent": 40.0})
-                    ],
-                }
-            )
-        return order
-
+class TestProperties(PropertyCommon):
     # === EVENTS ===
 
     def happen(self, order, event, place, amount):
@@ -226,9 +74,6 @@ class TestProperties(DepositCommon):
 
     def pick(self, records, place):
         return records[place % len(records)] if records else records
-
-    def stages(self, order):
-        return order.milestone_line_ids.filtered(lambda line: line.kind != "retainage_release")
 
     def do_complete(self, order, place, _amount):
         self.pick(self.stages(order), place).action_complete()
@@ -353,38 +198,12 @@ class TestProperties(DepositCommon):
             self.check(order, trail)
         self.assertLedgerIsOrder(order, trail)
 
-    def assertLedgerIsOrder(self, order, trail):
-        moves = order.milestone_line_ids.invoice_ids.filtered(
-            lambda move: move.state == "posted" and move.milestone_document
-        )
-        currency, ledger, expected = order.currency_id, {}, {}
-        for item in moves.line_ids:
-            if item.display_type == "tax":
-                key = item.tax_line_id.id
-            elif item.display_type == "product" and not item.milestone_retainage:
-                key = "net"
-            else:
-                continue
-            ledger[key] = ledger.get(key, 0.0) - item.amount_currency
-        columns = order.milestone_schedule_id._get_order_columns(order)
-        for order_line, units in columns.items():
-            for part, count in units.items():
-                key = int(part[1:]) if part[0] == "t" else part
-                if part == "net" or (part[0] == "t" and key not in order_line._get_exempt_tax_ids()):
-                    expected[key] = expected.get(key, 0.0) + count * currency.rounding
-        for key in {**ledger, **expected}:
-            self.assertEqual(
-                currency.compare_amounts(ledger.get(key, 0.0), expected.get(key, 0.0)),
-                0,
-                f"{key}: {ledger.get(key)} {expected.get(key)} {trail}",
-            )
-
     # === PROPERTIES ===
 
-    @settings(**PROFILE)
+    @many_cases()
     @given(
         st.sampled_from(CURRENCIES),
-        st.sampled_from(["round_per_line", "round_globally"]),
+        st.sampled_from(METHODS),
         st.sampled_from(["always", "draft"]),
         ORDER_LINES,
         SCHEDULES,

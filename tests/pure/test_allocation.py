@@ -3,8 +3,8 @@
 import unittest
 from fractions import Fraction
 
-import conftest  # noqa: F401
-from hypothesis import given, settings
+from conftest import many_cases
+from hypothesis import given
 from hypothesis import strategies as st
 from milestone_billing_tools.allocation import (
     AllocationError,
@@ -17,7 +17,6 @@ from milestone_billing_tools.allocation import (
     take,
 )
 
-MANY = settings(max_examples=800, deadline=None, derandomize=True)
 NETS = st.lists(st.integers(0, 10**7), min_size=1, max_size=6)
 SIGNED = st.lists(st.integers(-(10**5), 10**7), min_size=1, max_size=6)
 WEIGHTS = st.lists(st.integers(1, 100), min_size=1, max_size=6)
@@ -59,7 +58,7 @@ class TestRowTargets(unittest.TestCase):
         self.assertEqual(sum(targets), 3)
         self.assertGreaterEqual(min(targets), 0)
 
-    @MANY
+    @many_cases
     @given(st.integers(0, 10**9), WEIGHTS)
     def test_shares_add_up_and_keep_their_sign(self, total, weights):
         exact = [Fraction(total * weight, sum(weights)) for weight in weights]
@@ -71,7 +70,7 @@ class TestRowTargets(unittest.TestCase):
 
 
 class TestParts(unittest.TestCase):
-    @MANY
+    @many_cases
     @given(st.integers(-(10**9), 10**9), WEIGHTS)
     def test_spread_adds_up_within_one_unit(self, total, weights):
         parts = spread(total, weights)
@@ -79,7 +78,7 @@ class TestParts(unittest.TestCase):
         for part, weight in zip(parts, weights, strict=True):
             self.assertLessEqual(abs(part - Fraction(total * weight, sum(weights))), 1)
 
-    @MANY
+    @many_cases
     @given(st.lists(st.fractions(-(10**6), 10**6), min_size=1, max_size=8), st.integers(-20, 20))
     def test_apportion_reaches_its_target(self, wishes, more):
         target = round(sum(wishes)) + more
@@ -87,7 +86,7 @@ class TestParts(unittest.TestCase):
 
 
 class TestTake(unittest.TestCase):
-    @MANY
+    @many_cases
     @given(NETS, st.integers(0, 100))
     def test_takes_exactly_what_is_wanted_and_no_more_than_there_is(self, nets, percent):
         columns = {column.key: {"net": column.net, **column.parts} for column in columns_of(nets)}
@@ -119,7 +118,7 @@ class TestPlan(unittest.TestCase):
             plan(columns_of([100]), [Row(0, 60), Row(1, 50)])
         self.assertEqual(caught.exception.difference, 10)
 
-    @MANY
+    @many_cases
     @given(NETS, WEIGHTS)
     def test_everything_is_used_up_and_no_line_is_off_by_more_than_a_unit(self, nets, weights):
         columns, rows = columns_of(nets), rows_of(sum(nets), weights)
@@ -133,7 +132,7 @@ class TestPlan(unittest.TestCase):
                 share = Fraction(run * column.net, sum(nets)) if sum(nets) else 0
                 self.assertLessEqual(abs(billed - share), 1)
 
-    @MANY
+    @many_cases
     @given(NETS, WEIGHTS)
     def test_nothing_turns_negative_by_more_than_the_rounding(self, nets, weights):
         columns, rows = columns_of(nets), rows_of(sum(nets), weights)
@@ -141,7 +140,7 @@ class TestPlan(unittest.TestCase):
             for units in by_column.values():
                 self.assertGreaterEqual(units["net"], -2)
 
-    @MANY
+    @many_cases
     @given(SIGNED, WEIGHTS)
     def test_negative_order_lines_are_used_up_too(self, nets, weights):
         if sum(nets) <= 0:
@@ -149,7 +148,7 @@ class TestPlan(unittest.TestCase):
         columns, rows = columns_of(nets), rows_of(sum(nets), weights)
         self.assertUsedUp(columns, rows, plan(columns, rows))
 
-    @MANY
+    @many_cases
     @given(NETS, st.lists(st.integers(0, 100), min_size=1, max_size=6), WEIGHTS)
     def test_chosen_lines_keep_inside_what_is_left(self, nets, percents, weights):
         wishes = {
@@ -164,7 +163,7 @@ class TestPlan(unittest.TestCase):
         for place, units in wishes.items():
             self.assertEqual(parts["chosen"][place]["net"], units)
 
-    @MANY
+    @many_cases
     @given(NETS, WEIGHTS, st.integers(1, 5))
     def test_what_is_billed_does_not_move_when_the_rest_is_planned_again(self, nets, weights, billed):
         columns, rows = columns_of(nets), rows_of(sum(nets), weights)

@@ -3,8 +3,8 @@
 import unittest
 from fractions import Fraction
 
-import conftest  # noqa: F401
-from hypothesis import given, settings
+from conftest import many_cases
+from hypothesis import given
 from hypothesis import strategies as st
 from milestone_billing_tools.retainage import Position, Step, Terms, retain
 
@@ -44,7 +44,7 @@ class TestRetain(unittest.TestCase):
     def test_credit_gives_its_own_part_back(self):
         self.assertEqual(run(Terms(TENTH), 10000, [2500, -2500]), [250, -250])
 
-    @settings(max_examples=2000, deadline=None, derandomize=True)
+    @many_cases
     @given(
         st.fractions(0, Fraction(99, 100)),
         st.booleans(),
@@ -60,7 +60,7 @@ class TestRetain(unittest.TestCase):
             if cap is not None and part > 0:
                 self.assertLessEqual(held, cap)
 
-    @settings(max_examples=1000, deadline=None, derandomize=True)
+    @many_cases
     @given(st.fractions(0, Fraction(99, 100)), st.lists(st.integers(0, 10**6), min_size=1, max_size=8))
     def test_stages_are_within_half_a_unit_each_of_the_percent_of_the_contract(self, rate, works):
         contract = sum(works)

@@ -2,8 +2,8 @@
 
 import unittest
 
-import conftest  # noqa: F401
-from hypothesis import given, settings
+from conftest import many_cases
+from hypothesis import given
 from hypothesis import strategies as st
 from milestone_billing_tools.statement import LINES, Billing, net_retained, schedule_of_values, statement
 
@@ -47,7 +47,7 @@ class TestStatement(unittest.TestCase):
         self.assertEqual(net_retained(billings)[0], 250)
         self.assertEqual(sum(net_retained(billings)), 0)
 
-    @settings(max_examples=1000, deadline=None, derandomize=True)
+    @many_cases
     @given(BILLINGS)
     def test_values_by_line_add_up_to_the_head(self, drawn):
         billings, scheduled = chain(drawn), {"a": 10**6, "b": 500000, "c": 1}
@@ -61,7 +61,7 @@ class TestStatement(unittest.TestCase):
             if head["completed_to_date"]:
                 self.assertEqual(sum(row["retainage"] for row in rows.values()), head["retainage"])
 
-    @settings(max_examples=1000, deadline=None, derandomize=True)
+    @many_cases
     @given(BILLINGS)
     def test_previous_is_line_six_of_the_statement_before(self, drawn):
         billings = chain(drawn)
