@@ -66,8 +66,14 @@ class TestProperties(PropertyCommon):
             _logger.debug("%s refused: %s", event, refusal)
 
     def add_missing_stage(self, order):
-        """What was added to an order after its last stage needs a stage of its own, as the schedule says."""
-        if order.milestone_schedule_id.amount_difference and not self.has_open(order):
+        """What was added to an order after its last stage needs a stage of its own, as the schedule says.
+
+        A stage that was billed and credited waits with what was credited: it takes nothing new.
+        """
+        unbilled = self.stages(order).filtered(
+            lambda line: line.state == "planned" and not line._get_billed_allocations()
+        )
+        if order.milestone_schedule_id.amount_difference and not unbilled:
             order.milestone_line_ids = [
                 Command.create({"name": "Added", "amount_type": "remainder", "sequence": 900})
             ]

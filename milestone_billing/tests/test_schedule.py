@@ -132,3 +132,14 @@ class TestSchedule(MilestoneBillingCommon):
             self.create_template(
                 {"name": "Kitchen", "percent": 100, "product_id": foreign.id}, ("Rest", "remainder", 0)
             )
+
+    def test_stage_that_billed_nothing_takes_nothing_later(self):
+        order = self.create_order(shares=(50, 50), prices=(0.0,))
+        first, second = order.milestone_line_ids
+        first.action_complete()
+        order.order_line = [
+            Command.create({"product_id": self.service.id, "price_unit": 100.0, "tax_ids": [Command.clear()]})
+        ]
+        self.assertEqual((first.amount_untaxed, second.amount_untaxed), (0.0, 100.0))
+        second.action_complete()
+        self.assertEqual(sum(order.milestone_line_ids.invoice_ids.mapped("amount_untaxed")), 100.0)
