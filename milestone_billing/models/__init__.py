@@ -86,7 +86,6 @@ from . import project_task_type
 from . import project_project
 from . import ir_actions_report
 from . import res_partner
-from . import base_partner_merge
 from . import milestone_billing_webhook
 from . import milestone_billing_webhook_delivery
 from . import milestone_billing_line_webhook

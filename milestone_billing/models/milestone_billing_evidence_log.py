@@ -65,7 +65,7 @@ class MilestoneBillingEvidenceLog(models.Model):
 
     def _init_column(self, column_name):
         """Override of `models` to count the checkpoints that are there already."""
-        super()._init_column(column_name)
+        result = super()._init_column(column_name)
         if column_name == "checkpoint_count":
             self.env.cr.execute(
                 SQL(
@@ -76,6 +76,7 @@ class MilestoneBillingEvidenceLog(models.Model):
                     """
                 )
             )
+        return result
 
     def _count_checkpoint(self):
         """Note that one more checkpoint was made; the row is locked."""

@@ -10,3 +10,4 @@ from . import milestone_billing_end
 from . import milestone_billing_import
 from . import account_payment_register
 from . import sale_advance_payment_inv
+from . import base_partner_merge
