@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 import zipfile
@@ -73,6 +74,9 @@ class TestAnchor(CryptoCommon, MilestoneBillingCommon):
             "reference": anchor.reference,
             "size": anchor.size,
             "root": self.checkpoint.root,
+            "digest": anchor.digest,
+            "payload_sha256": hashlib.sha256(b"").hexdigest(),
+            "occurred_at": anchor.occurred_at,
         }
         self.assertEqual(entry._get_body()["data"], expected)
         with self.assertRaisesRegex(UserError, "already"):
