@@ -83,7 +83,7 @@ class MilestoneBillingSchedule(models.Model):
         """
         columns = self._get_order_columns(self.order_id)
         contract = sum(units["net"] for units in columns.values())
-        if not self.is_frozen or self._is_open_ended():
+        if not self.is_frozen:
             return contract, contract
         return to_units(self.amount_frozen, self.currency_id.rounding), contract
 
