@@ -3,9 +3,7 @@
 import re
 
 import pytest
-from window import DESKTOP, NARROW, PHONE, browser, find, log_in, visit
-
-__all__ = ["browser", "visit"]  # fixtures
+from window import DESKTOP, NARROW, PHONE, find, log_in
 
 BACKEND = {
     "order": (

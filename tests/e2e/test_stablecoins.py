@@ -7,13 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from window import ADDRESS, DESKTOP, PHONE, browser, call, find, log_in, visit
+from window import ADDRESS, DESKTOP, PHONE, call, find, log_in
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "milestone_billing_crypto" / "tests"))
 from evm.node import Anvil  # noqa: E402
-
-__all__ = ["browser", "visit"]  # fixtures
 
 #: A wallet as browsers have it, whose account is one of the node's.
 WALLET = """

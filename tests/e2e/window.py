@@ -7,9 +7,7 @@ import os
 from pathlib import Path
 from urllib.parse import urljoin
 
-import pytest
 import requests
-from playwright.sync_api import sync_playwright
 
 ADDRESS = os.environ.get("MB_ADDRESS", "http://127.0.0.1:8069")
 PICTURES = Path(os.environ.get("MB_PAGES", "."))
@@ -42,15 +40,6 @@ def call(session, model, method, *args, **kwargs):
 
 def find(session, model, domain, *fields, **options):
     return call(session, model, "search_read", domain, fields=list(fields), **options)
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with sync_playwright() as playwright:
-        args = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=os.environ["MB_CHROMIUM"], args=args)
-        yield browser
-        browser.close()
 
 
 class Visit:
@@ -98,16 +87,3 @@ class Visit:
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
         assert width <= 0, f"the page is {width} px wider than its window"
-
-
-@pytest.fixture
-def visit(browser):
-    visits = []
-
-    def begin(size, scripts=True):
-        visits.append(Visit(browser, size, scripts))
-        return visits[-1]
-
-    yield begin
-    for one in visits:
-        one.context.close()
