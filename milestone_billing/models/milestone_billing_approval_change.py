@@ -219,7 +219,11 @@ class AccountMove(models.Model):
             container["records"]._replace_changed_submissions()
 
     def _replace_changed_submissions(self):
-        drafts = self.sudo().filtered(lambda move: move.milestone_claim and move.state == "draft")
+        drafts = self.sudo().filtered(
+            lambda move: (
+                move.milestone_claim and move.state == "draft" and move.milestone_line_id.state == "submitted"
+            )
+        )
         approvals = drafts.milestone_approval_ids.filtered(
             lambda approval: approval.state == "requested" or approval.ask_again_on
         )
