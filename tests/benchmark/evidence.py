@@ -10,18 +10,16 @@ Every measurement runs in a process of its own; its memory is the peak above tha
 
 import argparse
 import io
-import json
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 import uuid
 from pathlib import Path
 
-from money import load
+from money import load, run_apart
 
 CHAIN_LENGTH = 20
 SALT = bytes(range(32))
@@ -217,28 +215,6 @@ def measure(registry, name, count):
     return {"cpu": meter.cpu, "wall": meter.wall, "memory": meter.memory / 1024}
 
 
-def run_apart(registry, name, count):
-    """Run one case in a child process, so that its memory is its own."""
-    read, write = os.pipe()
-    if not (child := os.fork()):
-        os.close(read)
-        status = 1
-        try:
-            os.write(write, json.dumps(measure(registry, name, count)).encode())
-            status = 0
-        except BaseException:  # noqa: BLE001 - the child ends here, whatever happened
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    os.close(write)
-    with os.fdopen(read) as stream:
-        text = stream.read()
-    os.waitpid(child, 0)
-    if not text:
-        sys.exit(f"{name} failed at {count}")
-    return json.loads(text)
-
-
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -252,7 +228,7 @@ def main():
     print("| --- | ---: | ---: | ---: | ---: |")
     for name in arguments.only.split(","):
         for count in map(int, arguments.sizes.split(",")):
-            row = run_apart(registry, name, count)
+            row = run_apart(measure, registry, name, count)
             print(
                 f"| {name} | {count} | {row['cpu']:.1f} | {count / row['cpu']:,.0f} | {row['memory']:.0f} |",
                 flush=True,

@@ -314,8 +314,8 @@ def measure(registry, name, size):
     }
 
 
-def run_apart(registry, name, size):
-    """Run one case in a child process, so that memory and caches are its own."""
+def run_apart(measure, registry, name, size):
+    """Run one case in a child process, so that memory and caches are its own; `measure` gives its figures."""
     read, write = os.pipe()
     if not (child := os.fork()):
         os.close(read)
@@ -371,7 +371,7 @@ def main():
         for name in arguments.only.split(","):
             if size < STAGES and name.startswith("odoo_"):
                 continue  # Odoo's own ways bill whole orders, of four stages
-            rows.append(run_apart(registry, name, size))
+            rows.append(run_apart(measure, registry, name, size))
             print(f"{name} {size}: {rows[-1]['statements']:.1f} statements", file=sys.stderr, flush=True)
     print_table(rows)
 
