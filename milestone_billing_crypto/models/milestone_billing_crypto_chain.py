@@ -1,3 +1,4 @@
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from odoo import api, fields, models
@@ -9,6 +10,9 @@ from ..tools.address import AddressError, normalize, to_checksum
 from ..tools.json_rpc import Call, RpcError
 from ..tools.reading import WrongNetworkError, check_chain_id
 from ..tools.transfer_log import RangeError
+
+#: A payer is told when a network was not read for so long; a cycle is a minute.
+_UNREAD_AFTER = timedelta(minutes=10)
 
 
 class MilestoneBillingCryptoChain(models.Model):
@@ -200,6 +204,13 @@ class MilestoneBillingCryptoChain(models.Model):
             if isinstance(answer, RpcError) and (index < count or answer.kind != "refused"):
                 raise answer
         return [None if isinstance(answer, RpcError) else answer for answer in answers]
+
+    def _is_unread(self):
+        """Tell whether this network is in use and was not read for some minutes, or cannot be."""
+        if not self or self.watch_state == "idle":
+            return False
+        is_old = self.last_polled_on and self.last_polled_on < fields.Datetime.now() - _UNREAD_AFTER
+        return bool(is_old) or self.watch_state in ("error", "stopped", "lagging")
 
     def _explorer_link(self, kind, value):
         """Return the explorer's page of a transaction (``tx``), an ``address`` or a ``block``."""

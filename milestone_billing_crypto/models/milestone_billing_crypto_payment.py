@@ -128,8 +128,10 @@ class MilestoneBillingCryptoPayment(models.Model):
         """
         self.ensure_one()
         self.lock_for_update()
-        if self.state == "paid" or not self._open_minor():
+        if self.state == "paid" or not self._open_minor() or self._is_settled_otherwise():
             raise UserError(self.env._("This is paid. Nothing is left to pay."))
+        if not self._left_minor():
+            raise UserError(self.env._("A payment has already been seen. Please wait until it is final."))
         if token not in self._offered_tokens():
             raise UserError(self.env._("This token is not offered. Please choose one of the list."))
         provider = self.provider_id.sudo()
@@ -166,6 +168,34 @@ class MilestoneBillingCryptoPayment(models.Model):
         booked = self.transfer_ids.filtered(lambda transfer: transfer.booking_state == "booked")
         covered = sum(self._minor(transfer.amount_covered) for transfer in booked)
         return max(0, self._minor(self.amount) - covered)
+
+    def _left_minor(self):
+        """Return what is still to be sent in minor units: of what is open, less what is on its way.
+
+        An invoice that was partly paid in another way meanwhile asks for less.
+        """
+        pending = sum(self._minor(one.amount_value) for one in self._pending_transfers())
+        open_minor = min(self._open_minor(), self._due_minor())
+        return max(0, open_minor - pending)
+
+    def _due_minor(self):
+        """Return what the invoices still ask for in minor units; the whole amount where there are none."""
+        invoices = self.transaction_id.sudo().invoice_ids.filtered(lambda move: move.state == "posted")
+        if not invoices or invoices.currency_id != self.currency_id:
+            return self._minor(self.amount)
+        return max(0, self._minor(sum(invoices.mapped("amount_residual"))))
+
+    def _is_settled_otherwise(self):
+        """Tell whether the invoices are paid or cancelled although this payment is not complete."""
+        invoices = self.transaction_id.sudo().invoice_ids
+        live = invoices.filtered(lambda move: move.state == "posted")
+        return bool(invoices) and self.state != "paid" and (not live or not self._due_minor())
+
+    def _pending_transfers(self):
+        """Return the receipts that are seen, and count when they are final."""
+        return self.transfer_ids.filtered(
+            lambda one: (one.direction, one.booking_state) == ("in", "none") and one.state != "orphaned"
+        )
 
     def _tolerance_minor(self):
         provider = self.provider_id.sudo()

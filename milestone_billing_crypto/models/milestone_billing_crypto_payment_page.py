@@ -43,6 +43,8 @@ class MilestoneBillingCryptoPayment(models.Model):
             self.quote_id.id,
             self._is_expired(),
             self.transaction_id.state,
+            self._left_minor(),
+            self.quote_id.chain_id._is_unread(),
         ]
         facts += self.refund_ids.mapped("state")
         for transfer in self._shown_transfers():
@@ -50,9 +52,14 @@ class MilestoneBillingCryptoPayment(models.Model):
             facts += [transfer.id, transfer.state, transfer.booking_state, depth]
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
-    def _is_asking(self, quote):
+    def _is_wanting(self):
         """Tell whether money is still to be sent; while a person looks at what arrived, nothing is asked twice."""
-        return self.state != "paid" and self.exception_state != "held" and quote._missing_units() > 0
+        is_done = self.state == "paid" or self.exception_state == "held" or self._is_settled_otherwise()
+        return not is_done and self._left_minor() > self._accepted_minor()
+
+    def _accepted_minor(self):
+        """Return what may stay missing: nothing before the first receipt, the tolerance afterwards."""
+        return self._tolerance_minor() if self._shown_transfers() else 0
 
     def _is_expired(self):
         return bool(self.quote_id) and self.quote_id.expires_on < fields.Datetime.now()
@@ -69,8 +76,10 @@ class MilestoneBillingCryptoPayment(models.Model):
             if transaction.state in ("pending", "done")
             else self.env["milestone.billing.crypto.quote"]
         )
-        is_choosing = self.state != "paid" and (wants_change or not quote)
-        is_asking = bool(quote) and not is_choosing and self._is_asking(quote)
+        is_wanting = self._is_wanting()
+        is_fitting = bool(quote) and quote._fits()
+        is_choosing = is_wanting and (wants_change or not is_fitting)
+        is_asking = is_wanting and not is_choosing
         return {
             "payment": self,
             "quote": quote,
@@ -83,11 +92,13 @@ class MilestoneBillingCryptoPayment(models.Model):
             "is_expired": self._is_expired(),
             "is_choosing": is_choosing,
             "networks": self._prepare_networks() if is_choosing else [],
+            "trouble": self._prepare_trouble(quote.chain_id),
             "ask": self._prepare_ask(quote) if is_asking else False,
             "status": self._prepare_status("new" if is_choosing and self.state == "waiting" else self.state),
             "transfers": [transfer._prepare_line() for transfer in self._shown_transfers()],
             "refunds": [refund._prepare_line() for refund in self.refund_ids],
-            "can_withdraw": not self._shown_transfers() and transaction.state == "pending",
+            "can_go_back": is_choosing and is_fitting,
+            "can_withdraw": is_wanting and not self._shown_transfers() and transaction.state == "pending",
         }
 
     def _prepare_networks(self):
@@ -103,7 +114,7 @@ class MilestoneBillingCryptoPayment(models.Model):
         rate = self.provider_id.sudo()._get_token_rate(
             token, self.currency_id, fields.Date.context_today(self)
         )
-        amount = units.from_minor_units(self._open_minor(), digits)
+        amount = units.from_minor_units(self._left_minor(), digits)
         asked = units.base_units_up(
             amount, rate["rate"], token.decimals, units.display_decimals(token.decimals)
         )
@@ -124,6 +135,7 @@ class MilestoneBillingCryptoPayment(models.Model):
             "symbol": token.symbol,
             "network": quote.chain_id.name,
             "gas": quote.chain_id.native_symbol,
+            "wallet_texts": self._prepare_wallet_texts(quote.chain_id),
             "chain_hex": hex(quote.chain_id.evm_id),
             "contract": token.contract,
             "address": address.checksum,
@@ -141,9 +153,48 @@ class MilestoneBillingCryptoPayment(models.Model):
             "uri_svg": Markup(qr_code.svg(request["uri"], self.env._("Payment request"))),
         }
 
+    def _prepare_wallet_texts(self, chain):
+        """Return what the page says about what the wallet of the browser answers."""
+        return {
+            "refused": self.env._("You declined in your wallet. Nothing was sent."),
+            "locked": self.env._(
+                "Your wallet shows no account to this page. Unlock it, then press the button again."
+            ),
+            "busy": self.env._("Your wallet is waiting for your answer. Open it and answer there."),
+            "unknown_network": self.env._(
+                "Your wallet does not know %(network)s. Add this network there (chain ID %(chain_id)s), then press "
+                "the button again. Nothing was sent.",
+                network=chain.name,
+                chain_id=chain.evm_id,
+            ),
+            "other_network": self.env._(
+                "Your wallet is on another network. Switch it to %(network)s, then press the button again. Nothing "
+                "was sent.",
+                network=chain.name,
+            ),
+            "failed": self.env._(
+                "Your wallet did not send the payment. It tells the reason; nothing was sent."
+            ),
+            "sent": self.env._(
+                "Sent. It is shown here as soon as the network has it, within some minutes. Please do not send it "
+                "again. Transaction:"
+            ),
+        }
+
+    def _prepare_trouble(self, chain):
+        """Return a sentence when the network of the quote cannot be read now, so that nobody sends twice."""
+        if self.state == "paid" or not chain._is_unread():
+            return False
+        return self.env._(
+            "We cannot read %(network)s just now. If you have sent your payment, do not send it again: it will be "
+            "found as soon as the connection is back.",
+            network=chain.name,
+        )
+
     def _prepare_status(self, state):
         """Return colour and sentences of the page's state line."""
-        open_text = self.currency_id.format(self.amount_open)
+        digits = self.currency_id.decimal_places
+        open_text = self.currency_id.format(float(units.from_minor_units(self._left_minor(), digits)))
         texts = {
             "new": ("info", self.env._("Choose a token and network"), ""),
             "waiting": ("info", self.env._("Waiting for your payment"), ""),
@@ -168,6 +219,9 @@ class MilestoneBillingCryptoPayment(models.Model):
             text = self.env._(
                 "Please look into your wallet: the coins are back there, or will be sent again."
             )
+        elif self._is_settled_otherwise():
+            style, heading = "success", self.env._("This invoice is settled")
+            text = self.env._("It was paid or withdrawn in another way. Please do not send anything.")
         elif self.exception_state == "over":
             text = self.env._("You paid more than was due. The rest is kept as your credit.")
         elif state == "paid" and self.exception_state == "late":
@@ -176,9 +230,7 @@ class MilestoneBillingCryptoPayment(models.Model):
 
     def _prepare_seen(self):
         """Return colour and sentences for money that has arrived and is not final yet."""
-        left = max(
-            0, self._open_minor() - sum(self._minor(one.amount_value) for one in self._pending_transfers())
-        )
+        left = self._left_minor()
         text = self.env._("It counts as soon as the network has confirmed it. You may close this page.")
         if left <= self._tolerance_minor():
             return "warning", self.env._("Your payment has been seen"), text
@@ -188,9 +240,4 @@ class MilestoneBillingCryptoPayment(models.Model):
             "warning",
             heading,
             self.env._("%(amount)s is still to be sent, to the same address.", amount=rest),
-        )
-
-    def _pending_transfers(self):
-        return self.transfer_ids.filtered(
-            lambda one: (one.direction, one.booking_state) == ("in", "none") and one.state != "orphaned"
         )

@@ -53,12 +53,12 @@ class MilestoneBillingCryptoQuote(models.Model):
 
     @api.model
     def _lock_price(self, payment, token, expires_on):
-        """Create the quote of what is still open, at today's rate, rounded up to what a payer can type."""
-        open_minor = payment._open_minor()
+        """Create the quote of what is still to be sent, at today's rate, rounded up to what a payer can type."""
+        left_minor = payment._left_minor()
         values = payment.provider_id._get_token_rate(
             token, payment.currency_id, fields.Date.context_today(self)
         )
-        amount = units.from_minor_units(open_minor, payment.currency_id.decimal_places)
+        amount = units.from_minor_units(left_minor, payment.currency_id.decimal_places)
         shown = units.display_decimals(token.decimals)
         base_units = units.base_units_up(amount, values["rate"], token.decimals, shown)
         is_shared = payment.address_id.wallet_id.mode == "fixed"
@@ -114,18 +114,28 @@ class MilestoneBillingCryptoQuote(models.Model):
 
     # === WHAT THE PAYER NEEDS === #
 
-    def _received_units(self):
-        """Return the base units that arrived for this quote, final or not."""
+    def _received(self):
+        """Return the receipts that arrived for this quote, final or not."""
         self.ensure_one()
-        transfers = self.payment_id.transfer_ids.filtered(
-            lambda t: t.quote_id == self and t.state != "orphaned"
-        )
-        return sum(int(transfer.value) for transfer in transfers)
+        return self.payment_id.transfer_ids.filtered(lambda t: t.quote_id == self and t.state != "orphaned")
+
+    def _received_units(self):
+        """Return the base units that arrived for this quote."""
+        return sum(map(int, self._received().mapped("value")))
 
     def _missing_units(self):
         """Return what is still to be sent at this quote."""
-        self.ensure_one()
         return max(0, int(self.base_units) - self._received_units())
+
+    def _fits(self):
+        """Tell whether what is missing of this quote is what is left to pay.
+
+        It is not when something else paid a part: another token that was accepted, another quote, a bank
+        transfer; nor when the network dropped what this quote did not ask for. Then a new price is needed.
+        """
+        payment = self.payment_id
+        received = sum(payment._minor(one.amount_value) for one in self._received())
+        return self._missing_units() > 0 and payment._minor(self.amount) - received == payment._left_minor()
 
     def _payment_request(self):
         """Return what a wallet needs: URI, and target, call data and value of the transaction."""

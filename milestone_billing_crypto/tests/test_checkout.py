@@ -15,6 +15,7 @@ class TestCheckout(CryptoCommon, HttpCase):
         super().setUp()
         self.invoice = self.create_invoice(1500)
         self.authenticate(None, None)
+        self.csrf_token = None
 
     def open(self, path, data=None):
         """Fetch a page; with data a form is posted with its session's CSRF token."""
@@ -22,7 +23,7 @@ class TestCheckout(CryptoCommon, HttpCase):
             data = {"csrf_token": self.csrf_token, **data}
         response = self.url_open(path, data=data)
         found = re.search(r'name="csrf_token" value="([^"]+)"', response.text)
-        self.csrf_token = found.group(1) if found else None
+        self.csrf_token = found.group(1) if found else self.csrf_token
         return response
 
     def begin(self):
@@ -143,6 +144,80 @@ class TestCheckout(CryptoCommon, HttpCase):
         self.assertIn("is being looked at", page)
         self.assertNotIn(payment.address_id.checksum, page)
         self.assertNotIn("<svg", page)
+
+    def test_network_that_cannot_be_read_is_told_and_nobody_asked_to_send_again(self):
+        payment = self.begin()
+        self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
+        status = payment._checkout_url() + "/status"
+        self.assertNotIn("cannot read", self.open(payment._checkout_url()).text)
+        before = self.url_open(status).json()
+        self.proxy.status = 500
+        self.watch()
+        self.assertNotEqual(self.url_open(status).json(), before, "an open page looks again")
+        self.assertIn("cannot read Local just now", self.open(payment._checkout_url()).text)
+        self.proxy.reset()
+        self.node.sudo().retry_after = False
+        self.watch()
+        self.assertNotIn("cannot read", self.open(payment._checkout_url()).text)
+        self.chain.last_polled_on = "2020-01-01"
+        self.assertIn("cannot read", self.open(payment._checkout_url()).text, "the job does not run")
+
+    def test_token_that_a_person_accepted_leaves_the_rest_to_ask(self):
+        payment = self.begin()
+        self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
+        self.pay_and_settle(payment, 600 * 10**18, contract=self.dai_contract)
+        payment.transfer_ids.action_accept()
+        self.watch()
+        self.assertEqual((payment.state, payment.amount_open), ("partial", 900))
+        page = self.open(payment._checkout_url()).text
+        self.assertNotIn(payment.address_id.checksum, page, "the old price asks too much")
+        self.assertIn("900.00", page)
+        page = self.open(payment._checkout_url() + "/choose", {"token_id": str(self.dai.id)}).text
+        self.assertIn(payment.address_id.checksum, page)
+        self.assertEqual(payment.quote_id.base_units, str(900 * 10**18))
+
+    def test_new_price_while_a_part_is_on_its_way_asks_for_the_rest_only(self):
+        payment = self.begin()
+        self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
+        self.pay(payment, 600 * MILLION)
+        self.watch()
+        self.assertIn("900.00 DAI", self.open(payment._checkout_url() + "?change=1").text)
+        self.open(payment._checkout_url() + "/choose", {"token_id": str(self.dai.id)})
+        self.assertEqual(payment.quote_id.base_units, str(900 * 10**18))
+        self.pay(payment, 900 * 10**18, contract=self.dai_contract)
+        self.watch()
+        page = self.open(payment._checkout_url() + "/choose", {"token_id": str(self.dai.id)}).text
+        self.assertIn("already been seen", page, "all of it is on its way")
+        self.watch(3)
+        self.assert_paid(payment)
+        self.assertEqual(payment.amount_received, 1500)
+
+    def test_part_that_the_network_dropped_is_asked_again(self):
+        payment = self.begin()
+        self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
+        self.watch(1)
+        self.pay(payment, 600 * MILLION)
+        self.watch()
+        self.open(payment._checkout_url() + "/choose", {"token_id": str(self.dai.id)})
+        self.evm.reorg(2)
+        self.watch(1)
+        page = self.open(payment._checkout_url()).text
+        self.assertNotIn("<svg", page, "900 no longer is what is missing")
+        self.assertIn("1500.00 DAI", page)
+
+    def test_invoice_that_was_paid_in_another_way_asks_for_less_or_nothing(self):
+        payment = self.begin()
+        self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
+        for amount, expected in ((500, "1000.00 USDC"), (1000, "This invoice is settled")):
+            self.env["account.payment.register"].with_context(
+                active_model="account.move", active_ids=self.invoice.ids
+            ).create({"amount": amount})._create_payments()
+            page = self.open(payment._checkout_url()).text
+            self.assertIn(expected, page)
+            self.assertNotIn("<svg", page)
+        page = self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)}).text
+        self.assertNotIn("<svg", page)
+        self.assertEqual(len(payment.quote_ids), 1)
 
     def test_fingerprint_is_on_the_printed_invoice(self):
         payment = self.begin()

@@ -5,6 +5,7 @@ Run inside ``odoo-bin shell -d DATABASE < tests/e2e/evm_demo.py`` with
 ``MB_EVM_URL``   the local node, such as http://127.0.0.1:8545/ (``anvil`` as `setup/evm_node` gives it)
 ``MB_EVM_PAY``   ``1`` to pay the invoice at once and check the journal entry, ``no`` to leave the page to a person,
                  else a token is chosen and what is asked is printed
+``MB_EVM_COIN`` ``1`` to list the network's own coin too, with a price feed of the node's own (2,500 USD, as of now)
 
 Running it again finds what is there. Nothing here is for a live database: the accounts of the node are public.
 """
@@ -83,9 +84,23 @@ def ensure_tokens(evm, chain):
                     "peg_currency_id": env.ref("base.USD").id,
                 }
             )
-    tokens = chain.token_ids.filtered("active")
+    tokens = chain.token_ids.filtered(lambda token: token.active and not token.is_native)
     tokens.action_verify()
     return tokens
+
+
+def ensure_coin(evm, chain):
+    """List the network's own coin, priced by a feed that is deployed here; a feed's price counts for two hours."""
+    coin = chain.token_ids.filtered("is_native")
+    feed = evm.deploy("Feed")
+    feed.send("set", 2500 * 10**8, int(evm.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16))
+    if not coin:
+        values = {"symbol": "ETH", "name": "Ether", "is_native": True, "decimals": 18, "chain_id": chain.id}
+        peg = env.ref("base.USD").id
+        coin = coin.create({**values, "peg_currency_id": peg, "feed_contract": feed.address})
+    coin.feed_contract = feed.address
+    coin.action_verify()
+    return coin
 
 
 def ensure_provider(tokens):
@@ -201,6 +216,8 @@ def main():
     evm = Evm(URL)
     chain = ensure_chain(evm)
     tokens = ensure_tokens(evm, chain)
+    if os.environ.get("MB_EVM_COIN") == "1":
+        tokens |= ensure_coin(evm, chain)
     provider = ensure_provider(tokens)
     evm.mine()
     chain._watch()
