@@ -1,5 +1,7 @@
 """Codes and limits that several files share."""
 
+from datetime import timedelta
+
 #: Code of the payment provider; also the prefix of its routes.
 PROVIDER_CODE = "stablecoin"
 #: Codes of the payment methods which the provider switches on.
@@ -20,3 +22,5 @@ GAP_LIMIT = 20
 ADDRESS_COOL_DOWN_DAYS = 30
 #: Steps of the smallest shown decimal that a payment on a shared address may be raised by.
 AMOUNT_TAIL_SPAN = 5000
+#: A coin's price older than this does not count: quotes stop, and a receipt waits for a person.
+COIN_PRICE_AGE_MAX = timedelta(hours=2)

@@ -31,7 +31,7 @@ class MilestoneBillingCryptoBalance(models.Model):
     opening_units = fields.Char(
         required=True,
         default="0",
-        help="What the address held of the network's own coin before it was offered.",
+        help="What the address held before it was offered; that is no payment.",
     )
     amount_text = fields.Char(string="Balance", compute="_compute_texts")
     difference_text = fields.Char(string="Unexplained", compute="_compute_texts")
@@ -52,6 +52,27 @@ class MilestoneBillingCryptoBalance(models.Model):
             balance.amount_text = balance.token_id._to_text(balance.base_units or 0)
             balance.difference_text = balance.token_id._to_text(difference) if difference else False
 
+    def action_note_opening(self):
+        """Take what is unexplained as having been there before the address was offered: it is no payment."""
+        self.check_access("read")
+        self.env["milestone.billing.crypto.transfer"].check_access("write")  # who may accept receipts
+        for balance in self.sudo():
+            before = int(balance.base_units) - int(balance.expected_units) + int(balance.opening_units)
+            if balance.state != "unexplained" or before < 0:
+                raise UserError(
+                    self.env._("Only what is unexplained on an address can have been there before.")
+                )
+            balance.chain_id.message_post(
+                body=self.env._(
+                    "%(amount)s on %(address)s were there before the address was offered, says %(user)s.",
+                    amount=balance.difference_text,
+                    address=balance.checksum,
+                    user=self.env.user.name,
+                )
+            )
+            balance.write({"opening_units": str(before), "expected_units": balance.base_units, "state": "ok"})
+        return True
+
     # === DAILY CHECK === #
 
     @api.model
@@ -64,5 +85,10 @@ class MilestoneBillingCryptoBalance(models.Model):
             except UserError as error:
                 self.env.cr.rollback()
                 _logger.warning("Balances of stablecoin network %s could not be read: %s", chain.id, error)
+            except Exception as error:
+                # The edge of the job: whatever is wrong with one network, the balances of the others are compared.
+                self.env.cr.rollback()
+                _logger.exception("Balances of stablecoin network %s could not be compared", chain.id)
+                chain._note_crash(error)
             if not self.env["ir.cron"]._commit_progress(1, remaining=len(chains) - index - 1):
                 break

@@ -26,8 +26,14 @@ class MilestoneBillingCryptoChain(models.Model):
             return
         domain = [("wallet_id.is_test", "=", self.is_test), ("watch_until", ">=", fields.Datetime.now())]
         try:
-            coin._read_price()
             self._compare_coin(coin, self.env["milestone.billing.crypto.address"].search(domain))
+        except UserError as error:
+            self.last_error = str(error)[:500]
+
+    def _read_feeds(self):
+        """Read the price feeds of the listed tokens; without an answer the last prices stand until they are too old."""
+        try:
+            self.token_ids._read_price()
         except UserError as error:
             self.last_error = str(error)[:500]
 
@@ -44,8 +50,10 @@ class MilestoneBillingCryptoChain(models.Model):
             before, after = expected[address.id, coin.id], balances[address.id, coin.id]
             if before != after:
                 found += self._trace_coin(address, block, before, after)
+        numbers = {header.number for _address, _transfer, header in found}
+        prices = {number: coin._price_at(number) for number in numbers}
         if self._lock_cursor(cursor):
-            self._record_coin(found)
+            self._record_coin(found, prices)
             self.coin_block = cursor
         return block, balances
 
@@ -103,11 +111,12 @@ class MilestoneBillingCryptoChain(models.Model):
             raise RangeError("the chain changed while balances were compared")
         return header
 
-    def _record_coin(self, found):
+    def _record_coin(self, found, prices):
         addresses, transfers, headers = zip(*found, strict=True) if found else ((), (), ())
         self.env["milestone.billing.crypto.transfer"]._record_found(
             self,
             list(transfers),
             {header.number: header for header in headers},
             [address.id for address in addresses],
+            prices,
         )

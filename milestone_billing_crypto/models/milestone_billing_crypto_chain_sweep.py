@@ -3,12 +3,15 @@
 from collections import defaultdict
 
 from odoo import fields, models
+from odoo.exceptions import UserError
 
 from ..tools import finality, transfer_log
 from ..tools.reading import block_call, log_calls
 
 #: Queries spent on finding what one address received unseen; more is a person's work.
 _RECOVERY_QUERIES_MAX = 200
+#: Addresses of one check for which the node is asked what they held before.
+_OPENINGS_MAX = 50
 
 
 class MilestoneBillingCryptoChain(models.Model):
@@ -17,7 +20,7 @@ class MilestoneBillingCryptoChain(models.Model):
     def _sweep(self):
         """Compare the balances of all offered addresses with the receipts, and recover what was missed."""
         self.ensure_one()
-        self.token_ids._read_price()
+        self._read_feeds()
         addresses = self.env["milestone.billing.crypto.address"].search(
             [("state", "!=", "free"), ("wallet_id.is_test", "=", self.is_test)]
         )
@@ -26,6 +29,7 @@ class MilestoneBillingCryptoChain(models.Model):
         suspects = self._find_unexplained(addresses, balances)
         if suspects:
             self._recover(suspects, block.number)
+            self._note_token_openings(logged, suspects, balances, block)
         if coin := self.token_ids - logged:
             balances.update(self._compare_coin(coin, addresses)[1])
         self._store_balances(addresses, balances, block)
@@ -38,17 +42,20 @@ class MilestoneBillingCryptoChain(models.Model):
                 )
             )
 
-    def _expected_balances(self, addresses):
-        """Return ``{(address id, token id): base units}`` by the transfers that stand, and what was there before."""
-        ours = {address.address: address.id for address in addresses}
-        expected = defaultdict(int)
+    def _opening_balances(self, addresses):
+        """Return ``{(address id, token id): base units}`` of what addresses held before they were offered."""
         domain = [
             ("chain_id", "=", self.id),
             ("address_id", "in", addresses.ids),
             ("opening_units", "!=", "0"),
         ]
-        for balance in self.env["milestone.billing.crypto.balance"].search(domain):
-            expected[balance.address_id.id, balance.token_id.id] = int(balance.opening_units)
+        found = self.env["milestone.billing.crypto.balance"].search(domain)
+        return {(one.address_id.id, one.token_id.id): int(one.opening_units) for one in found}
+
+    def _expected_balances(self, addresses):
+        """Return ``{(address id, token id): base units}`` by the transfers that stand, and what was there before."""
+        ours = {address.address: address.id for address in addresses}
+        expected = defaultdict(int, self._opening_balances(addresses))
         transfers = self.env["milestone.billing.crypto.transfer"].search_fetch(
             [
                 ("chain_id", "=", self.id),
@@ -78,11 +85,40 @@ class MilestoneBillingCryptoChain(models.Model):
     def _recover(self, addresses, last):
         """Look up what an address received or sent unseen, from when it was offered on."""
         for address in addresses:
-            age = fields.Datetime.now() - (address.assigned_on or address.create_date)
-            blocks = int(age.total_seconds() * 1000 // self.block_time_ms) * 2 + finality.HASHES_KEPT
-            span = min([self.span_max] + [node.span for node in self.node_ids if node.span])
-            first = max(1, last - min(blocks, span * _RECOVERY_QUERIES_MAX))
+            first, span = self._get_recovery_range(address, last)
             self._record_unseen(self._find_transfers(address, first, last, span))
+
+    def _get_recovery_range(self, address, last):
+        """Return the block from which on an address is looked up, surely before it was offered, and the step."""
+        age = fields.Datetime.now() - (address.assigned_on or address.create_date)
+        blocks = self._blocks_in(age) * 2 + finality.HASHES_KEPT
+        span = min([self.span_max] + [node.span for node in self.node_ids if node.span])
+        return max(1, last - min(blocks, span * _RECOVERY_QUERIES_MAX)), span
+
+    def _note_token_openings(self, tokens, addresses, balances, block):
+        """Note what addresses held of a token before they were looked up, when that explains their balance.
+
+        Only once, at the first comparison, and only with a node that still knows so old a state; else a
+        person says so (:meth:`~.MilestoneBillingCryptoBalance.action_note_opening`).
+        """
+        Balance = self.env["milestone.billing.crypto.balance"]
+        known = Balance.search([("chain_id", "=", self.id), ("address_id", "in", addresses.ids)])
+        done = {(one.address_id.id, one.token_id.id) for one in known}
+        new = []
+        for address in self._find_unexplained(addresses, balances)[:_OPENINGS_MAX]:
+            expected = self._expected_balances(address)
+            for key, held in self._ask_before(address, tokens, block.number).items():
+                if held and key not in done and balances[key] - expected[key] == held:
+                    values = self._prepare_balance_values(key, balances[key], balances[key], block)
+                    new.append({**values, "opening_units": str(held)})
+        Balance.create(new)
+
+    def _ask_before(self, address, tokens, last):
+        first, _span = self._get_recovery_range(address, last)
+        try:
+            return self._read_balances(address, tokens, first)[1]
+        except UserError:
+            return {}  # the node has forgotten
 
     def _find_transfers(self, address, first, last, span):
         tokens, found = self._get_token_ids(), []

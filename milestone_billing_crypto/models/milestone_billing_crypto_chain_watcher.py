@@ -68,6 +68,7 @@ class MilestoneBillingCryptoChain(models.Model):
                 self.env["ir.cron"]._commit_progress()
             if not again:
                 break
+        self._read_feeds()
         self._read_coin()
         self._finalize_once()
         if commit:

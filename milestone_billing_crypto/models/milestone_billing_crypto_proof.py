@@ -2,11 +2,15 @@ from datetime import UTC, datetime
 
 from odoo import api, fields, models
 
-from ..tools import units
+from ..tools import native, units
 
 
 class MilestoneBillingCryptoProof(models.Model):
-    """Proof of wallet: what the network holds at a block against what the ledger says, per token."""
+    """Proof of wallet: what the network holds at a block against what the ledger says.
+
+    Per token against its wallet journal, and per address against the recorded transfers. The network's own coin
+    stands in the books at cost: its quantity is compared with the transfers, its cost with the journal.
+    """
 
     _name = "milestone.billing.crypto.proof"
     _description = "Proof of Stablecoin Wallet"
@@ -23,15 +27,18 @@ class MilestoneBillingCryptoProof(models.Model):
     block_hash = fields.Char(readonly=True)
     block_time = fields.Datetime(readonly=True)
     line_ids = fields.One2many("milestone.billing.crypto.proof.line", "proof_id", readonly=True)
+    balance_ids = fields.One2many("milestone.billing.crypto.proof.balance", "proof_id", readonly=True)
     is_proven = fields.Boolean(string="No Difference", compute="_compute_is_proven", store=True)
 
-    @api.depends("line_ids.unexplained_amount")
+    @api.depends("line_ids.unexplained_amount", "balance_ids.is_explained")
     def _compute_is_proven(self):
         for proof in self:
-            proof.is_proven = bool(proof.line_ids) and not any(proof.line_ids.mapped("unexplained_amount"))
+            is_explained = all(proof.balance_ids.mapped("is_explained"))
+            is_booked = not any(proof.line_ids.mapped("unexplained_amount"))
+            proof.is_proven = bool(proof.line_ids) and is_explained and is_booked
 
     def action_prove(self):
-        """Read the balances at the newest block read, and compare them with the wallet journals."""
+        """Read the balances at the newest block read, and compare them with transfers and wallet journals."""
         self.check_access("write")
         for proof in self:
             proof.sudo()._prove()
@@ -44,39 +51,79 @@ class MilestoneBillingCryptoProof(models.Model):
             .search([("company_id", "=", self.company_id.id), ("state", "!=", "free")])
             .filtered(lambda address: address.wallet_id.is_test == self.chain_id.is_test)
         )
-        tokens = self.chain_id.token_ids.with_company(self.company_id).filtered(
-            lambda token: token.journal_id and not token.is_native  # a coin stands in the books at cost
-        )
+        tokens = self.chain_id.token_ids.with_company(self.company_id).filtered("journal_id")
+        if coin := tokens.filtered("is_native"):
+            self.chain_id._compare_coin(coin, addresses)  # what came or went since the last cycle
         block, balances = self.chain_id._read_balances(addresses, tokens)
         self.line_ids.unlink()
+        self.balance_ids.unlink()
         moment = datetime.fromtimestamp(block.timestamp, tz=UTC).replace(tzinfo=None)
         self.write({"block_number": block.number, "block_hash": block.hash, "block_time": moment})
+        expected = self.chain_id._expected_balances(addresses)
+        self.env["milestone.billing.crypto.proof.balance"].create(
+            [
+                {
+                    "proof_id": self.id,
+                    "address_id": key[0],
+                    "token_id": key[1],
+                    "chain_units": str(held),
+                    "expected_units": str(expected[key]),
+                }
+                for key, held in balances.items()
+                if held or expected[key]
+            ]
+        )
+        openings = self.chain_id._opening_balances(addresses)
         self.env["milestone.billing.crypto.proof.line"].create(
-            [self._prepare_line(token, addresses, balances) for token in tokens]
+            [self._prepare_line(token, openings) for token in tokens]
         )
 
-    def _prepare_line(self, token, addresses, balances):
-        on_chain = sum(balances[address.id, token.id] for address in addresses)
+    def _prepare_line(self, token, openings):
+        rows = self.balance_ids.filtered(lambda row: row.token_id == token)
+        held = sum(int(row.chain_units) for row in rows)
+        unexplained = held - sum(int(row.expected_units) for row in rows)
+        before = sum(found for (_address, token_id), found in openings.items() if token_id == token.id)
         transfers = self.env["milestone.billing.crypto.transfer"].search(
             [
                 ("token_id", "=", token.id),
                 ("company_id", "=", self.company_id.id),
                 ("state", "!=", "orphaned"),
+                ("direction", "!=", "internal"),
                 ("block_number", "<=", self.block_number),
             ]
         )
-        waiting = transfers.filtered(lambda t: t.direction == "in" and t.booking_state != "booked")
-        sent = transfers.filtered(lambda t: t.direction == "out" and t.booking_state != "booked")
+        sums = self._sum_book_values(transfers)
+        if token.is_native:  # at cost; what nothing explains at its price of now
+            surplus = units.to_decimal(unexplained, native.DECIMALS) * (token._price_now() or 0)
+            amounts = {"chain_amount": sums["in"] - sums["out"] + float(surplus), "opening_amount": 0}
+        else:
+            amounts = {
+                "chain_amount": self._amount(token, held),
+                "opening_amount": self._amount(token, before),
+            }
         return {
+            **amounts,
             "proof_id": self.id,
             "token_id": token.id,
             "journal_id": token.journal_id.id,
-            "chain_units": str(on_chain),
-            "chain_amount": self._amount(token, on_chain),
+            "chain_units": str(held),
             "ledger_amount": self._ledger_balance(token),
-            "waiting_amount": self._amount(token, sum(int(t.value) for t in waiting)),
-            "sent_amount": self._amount(token, sum(int(t.value) for t in sent)),
+            "waiting_amount": sums["waiting"],
+            "sent_amount": sums["unbooked"],
         }
+
+    def _sum_book_values(self, transfers):
+        """Return what came in and went out, and how much of each is not booked, in the token's peg."""
+        values = transfers._get_book_values()
+        received = transfers.filtered(lambda one: one.direction == "in")
+        sent = transfers - received
+        parts = {
+            "in": received,
+            "out": sent,
+            "waiting": received.filtered(lambda one: one.booking_state != "booked"),
+            "unbooked": sent.filtered(lambda one: one.booking_state != "booked"),
+        }
+        return {name: sum(values[one.id] for one in part) for name, part in parts.items()}
 
     def _amount(self, token, base_units):
         return token.peg_currency_id.round(float(units.to_decimal(base_units, token.decimals)))
@@ -112,7 +159,13 @@ class MilestoneBillingCryptoProofLine(models.Model):
     currency_id = fields.Many2one(related="token_id.peg_currency_id")
     journal_id = fields.Many2one("account.journal", ondelete="restrict")
     chain_units = fields.Char(string="On the Network (Base Units)")
-    chain_amount = fields.Monetary(string="On the Network")
+    quantity_text = fields.Char(string="Quantity", compute="_compute_quantity_text")
+    chain_amount = fields.Monetary(
+        string="On the Network", help="The network's own coin at what its receipts cost."
+    )
+    opening_amount = fields.Monetary(
+        string="There Before", help="What addresses held before they were offered; it is no payment."
+    )
     ledger_amount = fields.Monetary(string="In the Ledger")
     waiting_amount = fields.Monetary(string="Received, not Booked")
     sent_amount = fields.Monetary(string="Sent, not Booked")
@@ -120,8 +173,52 @@ class MilestoneBillingCryptoProofLine(models.Model):
         string="Unexplained", compute="_compute_unexplained_amount", store=True
     )
 
-    @api.depends("chain_amount", "ledger_amount", "waiting_amount", "sent_amount")
+    @api.depends("chain_amount", "opening_amount", "ledger_amount", "waiting_amount", "sent_amount")
     def _compute_unexplained_amount(self):
         for line in self:
-            expected = line.ledger_amount + line.waiting_amount - line.sent_amount
+            expected = line.opening_amount + line.ledger_amount + line.waiting_amount - line.sent_amount
             line.unexplained_amount = line.currency_id.round(line.chain_amount - expected)
+
+    @api.depends("chain_units", "token_id")
+    def _compute_quantity_text(self):
+        for line in self:
+            line.quantity_text = line.token_id._to_text(line.chain_units or 0)
+
+
+class MilestoneBillingCryptoProofBalance(models.Model):
+    """One token on one address at the block of a proof."""
+
+    _name = "milestone.billing.crypto.proof.balance"
+    _description = "Proof of Stablecoin Wallet: Address"
+    _order = "token_id, id"
+
+    proof_id = fields.Many2one(
+        "milestone.billing.crypto.proof", required=True, ondelete="cascade", index=True
+    )
+    company_id = fields.Many2one(related="proof_id.company_id", store=True, index=True)
+    token_id = fields.Many2one("milestone.billing.crypto.token", required=True, ondelete="restrict")
+    address_id = fields.Many2one("milestone.billing.crypto.address", required=True, ondelete="restrict")
+    path = fields.Char(related="address_id.path")
+    chain_units = fields.Char(string="On the Network (Base Units)", required=True)
+    expected_units = fields.Char(
+        string="By the Transfers (Base Units)",
+        required=True,
+        help="Recorded transfers, and what was there before.",
+    )
+    is_explained = fields.Boolean(compute="_compute_is_explained", store=True)
+    amount_text = fields.Char(string="On the Network", compute="_compute_texts")
+    expected_text = fields.Char(string="By the Transfers", compute="_compute_texts")
+    difference_text = fields.Char(string="Difference", compute="_compute_texts")
+
+    @api.depends("chain_units", "expected_units")
+    def _compute_is_explained(self):
+        for row in self:
+            row.is_explained = row.chain_units == row.expected_units
+
+    @api.depends("chain_units", "expected_units", "token_id")
+    def _compute_texts(self):
+        for row in self:
+            difference = int(row.chain_units or 0) - int(row.expected_units or 0)
+            row.amount_text = row.token_id._to_text(row.chain_units or 0)
+            row.expected_text = row.token_id._to_text(row.expected_units or 0)
+            row.difference_text = row.token_id._to_text(difference) if difference else False

@@ -1,11 +1,15 @@
+import logging
 from datetime import timedelta
 
 from odoo import Command, api, fields, models
 from odoo.exceptions import AccessError, UserError
+from psycopg2 import OperationalError
 
 from ..tools import transfer_log, units
 from ..tools.address import AddressError, normalize, to_checksum
 from ..tools.json_rpc import Call
+
+_logger = logging.getLogger(__name__)
 
 
 class MilestoneBillingCryptoRefund(models.Model):
@@ -159,7 +163,19 @@ class MilestoneBillingCryptoRefund(models.Model):
     def _find(self):
         """Book the refund when its transfer is found and final; tells whether it was."""
         self.ensure_one()
-        transfer = self.env["milestone.billing.crypto.transfer"].search(
+        transfer = self._find_transfer()
+        moment = self._ask_network(self.tx_hash.strip().lower()) if self.tx_hash else transfer.block_time
+        if not moment:
+            return False
+        self.tx_hash = self.tx_hash or transfer.tx_hash
+        if transfer.tx_hash == self.tx_hash.strip().lower():
+            transfer._update({"booking_state": "booked", "refund_id": self.id})
+        self._book(moment)
+        return True
+
+    def _find_transfer(self):
+        """Return the transfer that left one of our addresses for this refund, if there is one."""
+        return self.env["milestone.billing.crypto.transfer"].search(
             [
                 ("direction", "=", "out"),
                 ("state", "=", "final"),
@@ -169,17 +185,34 @@ class MilestoneBillingCryptoRefund(models.Model):
                 ("company_id", "=", self.company_id.id),
                 ("block_time", ">=", self.confirmed_on),
                 ("booking_state", "=", "ignored"),
+                ("sweep_id", "=", False),
             ],
+            order="block_number, id",
             limit=1,
         )
-        moment = self._ask_network(self.tx_hash.strip().lower()) if self.tx_hash else transfer.block_time
-        if not moment:
-            return False
-        self.tx_hash = self.tx_hash or transfer.tx_hash
-        if transfer.tx_hash == self.tx_hash.strip().lower():
-            transfer._update({"booking_state": "booked"})
-        self._book(moment)
-        return True
+
+    @api.model
+    def _find_sent(self, commit=False):
+        """Book the refunds whose transfer was seen leaving one of our addresses, one transaction each.
+
+        One sent from another wallet is found when its hash is entered.
+
+        :param bool commit: commit after each refund, as the scheduled job does.
+        """
+        for refund in self.search([("state", "=", "confirmed"), ("tx_hash", "=", False)]):
+            if not refund._find_transfer():
+                continue
+            try:
+                with self.env.cr.savepoint():
+                    if refund.try_lock_for_update():
+                        refund._find()
+            except OperationalError:
+                self.env.invalidate_all()  # another worker was faster
+            except UserError as error:
+                self.env.invalidate_all()
+                _logger.warning("Stablecoin refund %s could not be booked: %s", refund.id, error)
+            if commit:
+                self.env["ir.cron"]._commit_progress()
 
     def _ask_network(self, tx_hash):
         """Return the time of a final transaction that pays exactly this refund, else False."""
@@ -244,6 +277,21 @@ class MilestoneBillingCryptoRefund(models.Model):
             self._read_gas([self.tx_hash])
         self._book_gas(moment.date(), self.name)
         self.write({"state": "done", "account_payment_id": payment.id})
+
+    def _undo(self):
+        """Take a refund out of the books again, after the network dropped its transfer; it is still to send."""
+        for refund in self.filtered(lambda one: one.state == "done"):
+            refund.account_payment_id.action_draft()
+            refund.account_payment_id.action_cancel()
+            for move in refund.gas_move_id:
+                move.button_draft()
+                move.button_cancel()
+            refund.write({"state": "confirmed", "tx_hash": False, "gas_text": False, "gas_cost": 0})
+            refund.message_post(
+                body=self.env._(
+                    "The network dropped the transfer of this refund; its entries were cancelled."
+                )
+            )
 
     def _credit_lines(self, partner, account):
         if self.credit_note_id:

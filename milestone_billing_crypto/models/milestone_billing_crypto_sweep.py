@@ -47,10 +47,10 @@ class MilestoneBillingCryptoSweep(models.Model):
                 "Sweep of %(token)s, %(date)s", token=sweep.token_id.display_name, date=sweep.date or ""
             )
 
-    @api.depends("transfer_ids.lot_cost", "transfer_ids.value")
+    @api.depends("transfer_ids.lot_cost")
     def _compute_amount(self):
         for sweep in self:
-            sweep.amount = sum(transfer._get_sent_value() for transfer in sweep.transfer_ids)
+            sweep.amount = sum(sweep.transfer_ids.mapped("lot_cost"))
             sweep.date = max(sweep.transfer_ids.mapped("block_time"), default=False)
 
     # === ACTIONS === #
@@ -73,7 +73,7 @@ class MilestoneBillingCryptoSweep(models.Model):
         if any(sweep.state != "draft" for sweep in self):
             raise UserError(self.env._("A booked sweep stays. Reverse its journal entry instead."))
         for sweep in self.sudo():
-            sweep.transfer_ids._update({"sweep_id": False})
+            sweep.transfer_ids._update({"sweep_id": False, "lot_cost": 0})
         self.sudo().unlink()
         return self.env["ir.actions.act_window"]._for_xml_id(
             "milestone_billing_crypto.milestone_billing_crypto_sweep_action"
@@ -96,8 +96,11 @@ class MilestoneBillingCryptoSweep(models.Model):
                 )
             )
         sweep = self.create({"company_id": transfers.company_id.id, "token_id": transfers.token_id.id})
-        transfers._update({"sweep_id": sweep.id})
-        sweep._read_gas(sorted(set(filter(None, transfers.mapped("tx_hash")))))
+        costs = transfers._get_book_values()
+        for transfer in transfers:
+            transfer._update({"sweep_id": sweep.id, "lot_cost": costs[transfer.id]})
+        if not sweep.token_id.is_native:  # of a coin the network's fee is part of what left the address
+            sweep._read_gas(sorted(set(filter(None, transfers.mapped("tx_hash")))))
         return sweep
 
     def _book(self):
@@ -137,7 +140,7 @@ class MilestoneBillingCryptoSweep(models.Model):
                 move.button_draft()
                 move.button_cancel()
             sweep.transfer_ids.filtered(lambda one: one.state != "orphaned")._update(
-                {"booking_state": "ignored", "sweep_id": False}
+                {"booking_state": "ignored", "sweep_id": False, "lot_cost": 0}
             )
             sweep.state = "reversed"
             sweep.message_post(

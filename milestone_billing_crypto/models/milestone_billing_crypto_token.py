@@ -3,6 +3,7 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
+from ..const import COIN_PRICE_AGE_MAX
 from ..tools import abi, native, units
 from ..tools.address import AddressError, normalize, to_checksum
 from ..tools.json_rpc import Call
@@ -10,8 +11,6 @@ from ..tools.matching import is_depegged
 
 #: A price older than this does not count: quotes stop.
 _PRICE_AGE_MAX = timedelta(hours=26)
-_COIN_PRICE_AGE_MAX = timedelta(hours=2)
-_SELECTOR_LATEST_ROUND = "0xfeaf968c"
 
 
 class MilestoneBillingCryptoToken(models.Model):
@@ -175,34 +174,35 @@ class MilestoneBillingCryptoToken(models.Model):
     # === PEG === #
 
     def _read_price(self):
-        """Read the price feed, if there is one, and store price and time."""
-        for token in self.filtered("feed_contract"):
-            target = normalize(token.feed_contract)
-            decimals, answer = token.chain_id._call(
-                [
-                    Call("eth_call", [{"to": target, "data": abi.SELECTOR_DECIMALS}, "latest"]),
-                    Call("eth_call", [{"to": target, "data": _SELECTOR_LATEST_ROUND}, "latest"]),
-                ]
-            )
-            try:
-                token._store_price(abi.decode_uint(decimals), answer)
-            except (abi.AbiError, TypeError):
-                continue  # the last price stands, until it is too old
+        """Read the price feeds, one request a network, and store price and time.
 
-    def _store_price(self, decimals, answer):
-        """Write what a feed's ``latestRoundData`` says; a price below zero counts as none."""
-        number, updated = abi.decode_uint("0x" + answer[66:]), abi.decode_uint("0x" + answer[194:])
-        if number >= 2**255 or decimals > units.DECIMALS_MAX:
-            raise abi.AbiError("no price")
+        :raise UserError: if no node answers.
+        """
+        for chain, tokens in self.filtered("feed_contract").grouped("chain_id").items():
+            calls = [
+                Call("eth_call", [{"to": normalize(token.feed_contract), "data": selector}, "latest"])
+                for token in tokens
+                for selector in (abi.SELECTOR_DECIMALS, abi.SELECTOR_LATEST_ROUND)
+            ]
+            answers = chain._call([], optional=calls)
+            for token, decimals, answer in zip(tokens, answers[::2], answers[1::2], strict=True):
+                try:
+                    token._store_price(*abi.decode_price(decimals, answer))
+                except abi.AbiError:
+                    continue  # the last price stands, until it is too old
+
+    def _store_price(self, number, decimals, updated):
+        """Write what a feed says, when it is new."""
         moment = fields.Datetime.to_datetime("1970-01-01 00:00:00") + timedelta(seconds=min(updated, 2**32))
-        ppm = number * 10**6 // 10**decimals
         price = units.to_text(number, decimals)
-        self.write({"price": price, "price_ppm": min(ppm, 2**31 - 1), "price_on": moment})
+        if (self.price, self.price_on) != (price, moment):
+            ppm = min(number * 10**6 // 10**decimals, 2**31 - 1)
+            self.write({"price": price, "price_ppm": ppm, "price_on": moment})
 
     def _is_price_fresh(self):
         """Tell whether a price is known that still counts; one of a coin without a peg grows old sooner."""
         self.ensure_one()
-        age = _COIN_PRICE_AGE_MAX if self.is_native else _PRICE_AGE_MAX
+        age = COIN_PRICE_AGE_MAX if self.is_native else _PRICE_AGE_MAX
         return bool(self.price_on and self.price_on > fields.Datetime.now() - age and float(self.price or 0))
 
     def _check_peg(self):
@@ -268,6 +268,20 @@ class MilestoneBillingCryptoToken(models.Model):
         if not self.is_native:
             return units.Decimal(1)
         return units.Decimal(self.price) if self._is_price_fresh() else None
+
+    def _price_at(self, number):
+        """Ask the feed of a coin what it said at a block, as decimal text; empty when no node knows any more."""
+        self.ensure_one()
+        target = normalize(self.feed_contract)
+        try:
+            decimals, answer = self.chain_id._call(
+                Call("eth_call", [{"to": target, "data": selector}, hex(number)])
+                for selector in (abi.SELECTOR_DECIMALS, abi.SELECTOR_LATEST_ROUND)
+            )
+            number, digits, _updated = abi.decode_price(decimals, answer)
+        except (UserError, abi.AbiError):
+            return ""
+        return units.to_text(number, digits)
 
     def _to_text(self, base_units, minimum=2):
         """Return base units as text with the token's symbol."""

@@ -109,6 +109,9 @@ class MilestoneBillingCryptoTransfer(models.Model):
     sweep_id = fields.Many2one(
         "milestone.billing.crypto.sweep", ondelete="restrict", index="btree_not_null", readonly=True
     )
+    refund_id = fields.Many2one(
+        "milestone.billing.crypto.refund", ondelete="restrict", index="btree_not_null", readonly=True
+    )
     move_id = fields.Many2one(related="transaction_id.payment_id.move_id", string="Journal Entry")
 
     _identity_unique = models.UniqueIndex(
@@ -250,11 +253,6 @@ class MilestoneBillingCryptoTransfer(models.Model):
             False,
         )
 
-    def _get_sent_value(self):
-        """Return what left the wallet's account: the quantity of a pegged token, a coin at its price of now."""
-        self.ensure_one()
-        return self.lot_cost or self._get_lot_cost(self.token_id._price_now() or 0)
-
     def _wants_finalized(self):
         """Tell whether the amount is large enough to wait for the finalized block.
 
@@ -276,7 +274,9 @@ class MilestoneBillingCryptoTransfer(models.Model):
             return
         self._update({"state": "seen"})
         undone = self.filtered(lambda transfer: transfer.booking_state == "reversed")
-        undone._update({"booking_state": "none", "transaction_id": False})
+        received = undone.filtered(lambda transfer: transfer.direction == "in")
+        received._update({"booking_state": "none", "transaction_id": False})
+        (undone - received)._update({"booking_state": "ignored"})
         self.payment_id._refresh_state()
 
     def _prepare_line(self):

@@ -8,7 +8,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from psycopg2 import OperationalError
 
-from ..const import PROVIDER_CODE
+from ..const import COIN_PRICE_AGE_MAX, PROVIDER_CODE
 from ..tools import matching, units
 
 _logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class MilestoneBillingCryptoTransfer(models.Model):
 
     def _prepare_value(self, payment, quote, kind):
         """Return value and rate: at the quote inside its window, at the rate of the day otherwise."""
-        digits, price = payment.currency_id.decimal_places, self.token_id._price_now()
+        digits, price = payment.currency_id.decimal_places, self._get_price()
         if price is None:
             return {"booking_state": "held"}
         if kind == "quoted":
@@ -72,7 +72,7 @@ class MilestoneBillingCryptoTransfer(models.Model):
             rate, source = quote.rate, quote.rate_source
         else:
             found = payment.provider_id.sudo()._get_token_rate(
-                self.token_id, payment.currency_id, self.block_time.date()
+                self.token_id, payment.currency_id, self.block_time.date(), price
             )
             if not found:
                 return {"booking_state": "held"}
@@ -87,6 +87,18 @@ class MilestoneBillingCryptoTransfer(models.Model):
             "rate_source": source,
         }
 
+    def _get_price(self):
+        """Return the price of one token in its peg at receipt; of a coin what its feed said at the block.
+
+        A node may have forgotten that; then the price of now counts for what came just now, and for nothing else.
+
+        :rtype: Decimal | None
+        """
+        if not self.token_id.is_native or not self.price:
+            is_new = self.block_time > fields.Datetime.now() - COIN_PRICE_AGE_MAX
+            return self.token_id._price_now() if is_new or not self.token_id.is_native else None
+        return units.Decimal(self.price)
+
     def _get_lot_cost(self, price):
         """Return the fair value at receipt, in the token's peg; of a pegged token that is its quantity."""
         peg = self.token_id.peg_currency_id
@@ -94,6 +106,10 @@ class MilestoneBillingCryptoTransfer(models.Model):
 
     def _accept(self):
         self.ensure_one()
+        if self.token_id.is_native and not self.price:
+            self._update(
+                {"price": str(self.token_id._price_now() or "")}
+            )  # who accepts takes the price of now
         values = self._prepare_value(self.payment_id, self.quote_id, "late")
         if values.get("booking_state") == "held":
             raise UserError(
@@ -120,6 +136,7 @@ class MilestoneBillingCryptoTransfer(models.Model):
                 transfer._attempt(method)
                 if commit:
                     self.env["ir.cron"]._commit_progress()
+        self.env["milestone.billing.crypto.refund"]._find_sent(commit)
 
     def _attempt(self, method):
         self.ensure_one()
@@ -192,10 +209,12 @@ class MilestoneBillingCryptoTransfer(models.Model):
         self._log_evidence()
 
     def _unbook_sent(self):
-        """Take a sweep out of the books again; a refund that vanished is for a person."""
-        self._update({"booking_state": "reversed"})
+        """Take a sweep or a refund out of the books again; a person sends the refund once more."""
+        refund = self.refund_id
+        self._update({"booking_state": "reversed", "refund_id": False})
         self.sweep_id._undo()
-        if not self.sweep_id:
+        if refund:
+            refund._undo()
             self.chain_id._alarm(
                 self.env._("The network dropped the transfer of a booked refund. Send it again.")
             )

@@ -11,16 +11,19 @@ class MilestoneBillingCryptoTransfer(models.Model):
     _inherit = "milestone.billing.crypto.transfer"
 
     @api.model
-    def _record_found(self, chain, found, headers, address_ids=None):
+    def _record_found(self, chain, found, headers, address_ids=None, prices=None):
         """Add receipts; one that is known comes back to life if it had been dropped.
 
         :param found: checked transfers, as :mod:`..tools.transfer_log` gives them.
         :param headers: headers by block number, of at least the blocks of the transfers.
         :param address_ids: whose balance each of them is, for the network's own coin.
+        :param prices: what the coin's feed said, by block number.
         """
         if not found:
             return
         values = self._prepare_found_values(chain, found, headers, address_ids)
+        for vals in values:
+            vals["price"] = (prices or {}).get(vals["block_number"]) or False
         hashes = list({transfer.block_hash for transfer in found})
         domain = [("chain_id", "=", chain.id), ("block_hash", "in", hashes)]
         known = {

@@ -7,6 +7,11 @@ from odoo.exceptions import ValidationError
 from ..const import DEFAULT_PAYMENT_METHOD_CODES, PROVIDER_CODE
 
 
+def _account(string, help_text):
+    """Return a field for an account of the provider's company."""
+    return fields.Many2one("account.account", string=string, check_company=True, copy=False, help=help_text)
+
+
 class PaymentProvider(models.Model):
     _inherit = "payment.provider"
 
@@ -42,29 +47,18 @@ class PaymentProvider(models.Model):
     crypto_tolerance_max = fields.Monetary(
         string="Tolerance at Most", currency_field="main_currency_id", default=1
     )
-    crypto_tolerance_account_id = fields.Many2one(
-        "account.account", string="Tolerance Account", check_company=True, copy=False
+    crypto_tolerance_account_id = _account(
+        "Tolerance Account", "Where shortages within the tolerance are written off."
     )
-    crypto_difference_account_id = fields.Many2one(
-        "account.account",
-        string="Rate Difference Account",
-        check_company=True,
-        copy=False,
-        help="Difference between the locked rate and the day's rate. Default: the company's exchange accounts.",
+    crypto_difference_account_id = _account(
+        "Rate Difference Account",
+        "Difference between the locked rate and the day's rate. Default: the company's exchange accounts.",
     )
-    crypto_gas_account_id = fields.Many2one(
-        "account.account",
-        string="Network Fees Account",
-        check_company=True,
-        copy=False,
-        help="Expense: what the network charges for refunds and sweeps.",
+    crypto_gas_account_id = _account(
+        "Network Fees Account", "Expense: what the network charges for refunds and sweeps."
     )
-    crypto_gas_source_account_id = fields.Many2one(
-        "account.account",
-        string="Network Fees Paid From",
-        check_company=True,
-        copy=False,
-        help="Where the coin stands in the books with which the fees are paid.",
+    crypto_gas_source_account_id = _account(
+        "Network Fees Paid From", "Where the coin stands in the books with which the fees are paid."
     )
     crypto_late_policy = fields.Selection(
         [("accept", "Accept at the rate of receipt"), ("hold", "Hold for a person")],
@@ -164,24 +158,26 @@ class PaymentProvider(models.Model):
         today = fields.Date.context_today(self)
         return any(self._get_token_rate(token, currency, today) for token in self.crypto_token_ids)
 
-    def _get_token_rate(self, token, currency, date):
+    def _get_token_rate(self, token, currency, date, price=None):
         """Return the price of one token: ``{"rate": Decimal, "source": str}``, or None without a fresh rate.
 
         A token counts as its peg one to one, a network's own coin as its price feed says; that is converted
         at Odoo's rate of the day.
+
+        :param Decimal price: what the feed said when a receipt came; default is what it says now.
         """
         self.ensure_one()
-        peg, price = token.peg_currency_id, token._price_now()
+        peg, price = token.peg_currency_id, token._price_now() if price is None else price
         if price is None or not (
             peg == currency or all(self._is_rate_fresh(one, date) for one in peg + currency)
         ):
             return None
-        sources = self._get_rate_sources(token, currency, date)
+        sources = self._get_rate_sources(token, currency, date, price)
         if peg != currency:
             price *= Decimal(str(peg._get_conversion_rate(peg, currency, self.company_id, date)))
         return {"rate": price, "source": ", ".join(sources)}
 
-    def _get_rate_sources(self, token, currency, date):
+    def _get_rate_sources(self, token, currency, date, price):
         """Return where the price comes from, as short texts."""
         peg, sources = token.peg_currency_id, []
         if token.is_native:
@@ -189,7 +185,7 @@ class PaymentProvider(models.Model):
                 self.env._(
                     "1 %(coin)s = %(price)s %(peg)s by the network's price feed",
                     coin=token.symbol,
-                    price=token.price,
+                    price=f"{price:f}",
                     peg=peg.name,
                 )
             )

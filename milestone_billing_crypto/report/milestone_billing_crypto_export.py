@@ -40,12 +40,21 @@ HEADINGS = (
     "lot_cost",
     "lot_currency",
     "journal_entry",
+    "sweep_or_refund",
+    "gas",
+    "gas_coin",
+    "gas_cost",
+    "gas_currency",
 )
 SWEEP_HEADINGS = ("address", "path", "network", "chain_id", "token", "token_contract", "base_units", "amount")
 
 
 def receipt_rows(transfers):
-    """Yield the rows of receipts as texts; figures keep all their digits."""
+    """Yield the rows of receipts as texts; figures keep all their digits.
+
+    What a sweep's or a refund's network fee was stands in the first row of its transfers, so that it adds up.
+    """
+    told = set()
     for transfer in transfers:
         token, invoices = transfer.token_id, transfer.payment_id.sudo().transaction_id.invoice_ids
         yield (
@@ -79,8 +88,26 @@ def receipt_rows(transfers):
             transfer.price or "",
             f"{transfer.lot_cost:.{token.peg_currency_id.decimal_places}f}",
             token.peg_currency_id.name,
-            transfer.sudo().move_id.name or "",
+            _entry(transfer).name or "",
+            *_gas(transfer, told),
         )
+
+
+def _entry(transfer):
+    """Return the journal entry of a receipt, or of the sweep or refund by which it left."""
+    one = transfer.sudo()
+    return one.move_id or one.sweep_id.move_id or one.refund_id.account_payment_id.move_id
+
+
+def _gas(transfer, told):
+    sending = transfer.sudo().sweep_id or transfer.sudo().refund_id
+    if not sending or sending in told:
+        return (sending.name or "", "", "", "", "")
+    told.add(sending)
+    currency = sending.company_currency_id
+    cost = f"{sending.gas_cost:.{currency.decimal_places}f}" if sending.gas_cost else ""
+    coin = transfer.chain_id.native_symbol if sending.gas_text else ""
+    return (sending.name, sending.gas_text or "", coin, cost, currency.name if cost else "")
 
 
 def sweep_rows(balances):

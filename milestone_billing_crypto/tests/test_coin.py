@@ -149,6 +149,168 @@ class TestCoin(CryptoCommon):
         self.assertEqual((gas.booking_state, gas.value), ("ignored", str(ETHER // 100)))
         self.assertEqual((payment.state, payment.exception_state), ("paid", "none"))
 
+    def test_what_came_long_ago_is_worth_what_it_was_worth_then(self):
+        payment = self.create_payment(1000, token=self.coin)
+        self.watch(1)
+        payment.quote_id.expires_on = "2020-01-01"
+        payment.address_id._update({"watch_until": "2020-02-01"})
+        self.set_price(2000)
+        self.addCleanup(self.set_price, PRICE)
+        self.evm.pay_coin(payment.address_id.address, ETHER // 2)
+        self.set_price(3000)
+        self.watch(3)
+        self.chain._sweep()
+        self.watch(1)
+        transfer = payment.transfer_ids
+        self.assertEqual((transfer.price, transfer.lot_cost, transfer.amount_value), ("2000", 1000, 1000))
+        self.assertIn("1 ETH = 2000 USD", transfer.rate_source)
+        self.assert_paid(payment)
+
+    def test_what_came_long_ago_waits_for_a_person_when_its_price_is_forgotten(self):
+        payment = self.create_payment(1000, token=self.coin)
+        self.watch(1)
+        payment.address_id._update({"watch_until": "2020-02-01"})
+        self.evm.pay_coin(payment.address_id.address, 4 * ETHER // 10)
+        self.watch(3)
+        feed, found = self.feed.address.lower(), []
+
+        def forget(call, result):
+            to = call["params"][0].get("to", "").lower() if call["method"] == "eth_call" else ""
+            if to == feed and call["params"][1] != "latest":
+                raise self.proxy.Refuse("missing trie node")
+            return result
+
+        def age(call, result):
+            if call["method"] == "eth_getBlockByNumber" and call["params"][1] is True:
+                found.append(result["number"])
+                return {**result, "timestamp": hex(int(result["timestamp"], 16) - 3 * 3600)}
+            return forget(call, result)
+
+        self.proxy.rule = age
+        self.chain._sweep()
+        transfer = payment.transfer_ids
+        self.assertTrue(found)
+        self.assertEqual((transfer.booking_state, transfer.lot_cost), ("held", 0))
+        self.proxy.reset()
+        transfer.action_accept()
+        self.assertEqual((transfer.booking_state, transfer.price, transfer.lot_cost), ("none", "2500", 1000))
+
+    # === PROOF AND LOTS === #
+
+    def prove(self):
+        """Return a fresh proof of the network's wallet, and its line of the coin."""
+        proof = self.env["milestone.billing.crypto.proof"].create({"chain_id": self.chain.id})
+        proof.action_prove()
+        return proof, proof.line_ids.filtered(lambda line: line.token_id == self.coin)
+
+    def test_proof_of_wallet_compares_the_coin_by_address_and_by_its_cost(self):
+        first, second = (self.create_payment(amount, token=self.coin) for amount in (1000, 500))
+        self.watch(1)
+        for payment in (first, second):
+            self.evm.pay_coin(payment.address_id.address, int(payment.quote_id.base_units))
+        self.watch(3)
+        self.set_price(9999)  # what it is worth today changes nothing: it stands in the books at cost
+        self.addCleanup(self.set_price, PRICE)
+        third = self.create_payment(9999, token=self.coin)
+        self.evm.pay_coin(third.address_id.address, ETHER)
+        self.watch()
+        proof, line = self.prove()
+        self.assertEqual(
+            (line.ledger_amount, line.waiting_amount, line.chain_amount), (1500, 9999, 1500 + 9999)
+        )
+        self.assertEqual(line.chain_units, str(6 * ETHER // 10 + ETHER))
+        self.assertEqual(line.quantity_text, "1.60 ETH")
+        self.assertEqual(line.unexplained_amount, 0)
+        rows = {row.address_id: row for row in proof.balance_ids if row.token_id == self.coin}
+        for payment, units in ((first, 4), (second, 2), (third, 10)):
+            row = rows[payment.address_id]
+            self.assertEqual((row.chain_units, row.expected_units), (str(units * ETHER // 10),) * 2)
+        self.assertTrue(proof.is_proven)
+        onchain = int(self.evm.rpc("eth_getBalance", first.address_id.address, hex(proof.block_number)), 16)
+        self.assertEqual(rows[first.address_id].chain_units, str(onchain))
+
+    def test_proof_finds_coin_that_came_since_the_last_cycle(self):
+        payment = self.create_payment(1000, token=self.coin)
+        self.watch(1)
+        payment.address_id._update({"watch_until": "2020-02-01"})
+        self.evm.pay_coin(payment.address_id.address, ETHER // 10)
+        self.watch(1)
+        self.assertFalse(payment.transfer_ids)
+        proof, line = self.prove()
+        self.assertEqual((line.waiting_amount, line.unexplained_amount), (250, 0))
+        self.assertTrue(proof.is_proven)
+
+    def test_proof_shows_a_wrong_entry_and_a_quantity_that_nothing_explains(self):
+        payment = self.create_payment(1000, token=self.coin)
+        self.watch(1)
+        self.evm.pay_coin(payment.address_id.address, int(payment.quote_id.base_units))
+        self.watch(3)
+        proof, line = self.prove()
+        self.assertTrue(proof.is_proven)
+        journal = self.coin.journal_id
+        sides = ((journal.default_account_id, "credit"), (self.tolerance_account, "debit"))
+        lines = [Command.create({"account_id": account.id, side: 7}) for account, side in sides]
+        self.env["account.move"].create({"journal_id": journal.id, "line_ids": lines}).action_post()
+        proof, line = self.prove()
+        self.assertEqual((line.unexplained_amount, proof.is_proven), (7, False))
+        balance = self.env["milestone.billing.crypto.balance"].search(
+            [("address_id", "=", payment.address_id.id), ("token_id", "=", self.coin.id)]
+        )
+        balance.sudo().opening_units = str(ETHER // 100)
+        proof, line = self.prove()
+        row = proof.balance_ids.filtered(lambda one: one.address_id == payment.address_id)
+        self.assertFalse(proof.is_proven)
+        self.assertEqual(row.filtered(lambda one: one.token_id == self.coin).is_explained, False)
+
+    def test_coin_leaves_at_what_its_receipts_cost_first_in_first_out(self):
+        payment = self.create_payment(1000, token=self.coin)
+        self.watch(1)
+        address = payment.address_id.address
+        self.evm.pay_coin(address, 2 * ETHER // 10)  # 500 at 2500
+        self.watch(1)
+        self.set_price(1000)
+        self.addCleanup(self.set_price, PRICE)
+        self.evm.pay_coin(address, 2 * ETHER // 10)  # 200 at 1000
+        self.watch(3)
+        self.assertEqual(sorted(payment.transfer_ids.mapped("lot_cost")), [200, 500])
+        self.evm.rpc("anvil_impersonateAccount", address)
+        fields = {"gas": hex(21000), "gasPrice": hex(10**9 * 100)}
+        gas = 21000 * 10**11
+        self.evm.send({"from": address, "to": self.payers[8], "value": hex(3 * ETHER // 10 - gas), **fields})
+        self.watch(9)
+        sent = self.env["milestone.billing.crypto.transfer"].search(
+            [("address_id", "=", payment.address_id.id), ("direction", "=", "out")]
+        )
+        self.assertEqual((sent.state, int(sent.value)), ("final", 3 * ETHER // 10))
+        proof, line = self.prove()
+        self.assertEqual((line.sent_amount, line.unexplained_amount), (600, 0), "500 and half of 200")
+        sweep = self.env["milestone.billing.crypto.sweep"].browse(sent.action_sweep()["res_id"])
+        self.assertEqual((sweep.amount, sweep.gas_text), (600, False))
+        target = self.company_data["default_account_assets"].copy({"account_type": "asset_current"})
+        sweep.target_account_id = target
+        sweep.action_book()
+        balances = {one.account_id: one.balance for one in sweep.move_id.line_ids}
+        self.assertEqual(balances, {target: 600, self.coin.journal_id.default_account_id: -600})
+        proof, line = self.prove()
+        self.assertEqual((line.ledger_amount, line.chain_amount, line.sent_amount), (100, 100, 0))
+        self.assertTrue(proof.is_proven)
+
+    def test_gas_for_tokens_has_no_cost_in_the_proof(self):
+        payment = self.create_payment(1500)
+        self.pay_and_settle(payment)
+        address = payment.address_id.address
+        self.evm.pay_coin(address, ETHER // 100)
+        self.watch(3)
+        self.evm.rpc("anvil_impersonateAccount", address)
+        data = self.usdc_contract.data("transfer", self.payers[8], 1500 * 10**6)
+        self.evm.send({"from": address, "to": self.usdc_contract.address, "data": data, "gas": hex(200_000)})
+        self.watch(9)
+        self.coin._get_wallet_journal(self.company)
+        proof, line = self.prove()
+        self.assertEqual((line.chain_amount, line.ledger_amount, line.unexplained_amount), (0, 0, 0))
+        self.assertGreater(int(line.chain_units), 0)
+        self.assertTrue(proof.is_proven)
+
     def test_late_coin_is_found_by_the_daily_check(self):
         payment = self.create_payment(1000, token=self.coin)
         self.watch(1)

@@ -1,6 +1,7 @@
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import new_test_user, tagged
 
+from ..report.milestone_billing_crypto_export import HEADINGS, receipt_rows
 from .common import MILLION, CryptoCommon
 
 
@@ -64,6 +65,11 @@ class TestSweep(CryptoCommon):
             {self.gas_account: 0.42, self.coin_account: -0.42},
         )
         self.assertIn("ETH", sweep.gas_move_id.ref)
+        row = dict(zip(HEADINGS, next(receipt_rows(transfer)), strict=True))
+        self.assertEqual(
+            (row["journal_entry"], row["sweep_or_refund"], row["gas"], row["gas_coin"], row["gas_cost"]),
+            (sweep.move_id.name, sweep.name, sweep.gas_text, "ETH", "0.42"),
+        )
         proof = self.env["milestone.billing.crypto.proof"].create({"chain_id": self.chain.id})
         proof.action_prove()
         self.assertTrue(proof.is_proven)

@@ -3,7 +3,7 @@ import io
 
 import openpyxl
 from odoo import Command
-from odoo.exceptions import UserError
+from odoo.exceptions import AccessError, UserError
 from odoo.tests import HttpCase, new_test_user, tagged
 
 from ..tools.address import to_checksum
@@ -111,7 +111,102 @@ class TestWalletBooks(CryptoCommon, HttpCase):
         self.assertEqual(sorted(proof.line_ids.mapped("unexplained_amount")), [0, 3])
         self.assertFalse(proof.is_proven)
 
+    def test_proof_lists_each_address(self):
+        payments = [self.create_payment(amount) for amount in (100, 250)]
+        for payment in payments:
+            self.pay_and_settle(payment)
+        proof = self.env["milestone.billing.crypto.proof"].create({"chain_id": self.chain.id})
+        proof.action_prove()
+        rows = {row.address_id: row for row in proof.balance_ids}
+        for payment, amount in zip(payments, (100, 250), strict=True):
+            row = rows[payment.address_id]
+            self.assertEqual((row.chain_units, row.is_explained), (str(amount * MILLION), True))
+        self.assertEqual(len(proof.balance_ids), 2, "nothing there, nothing listed")
+
+    def imported(self):
+        """Return a payment on an address that held 40 USDC before it was imported."""
+        address = f"0x{CryptoCommon.index + 9 * 10**6:040x}"
+        self.usdc_contract.send("transfer", address, 40 * MILLION)
+        self.evm.mine(600)
+        self.watch()
+        self.provider.crypto_wallet_id = self._create_wallet({"mode": "fixed", "fixed_address": address})
+        return self.create_payment(1500)
+
+    def test_what_an_imported_address_held_before_is_no_payment_and_no_alarm(self):
+        payment = self.imported()
+        self.pay_and_settle(payment)
+        self.assert_paid(payment)
+        self.chain._sweep()
+        balance = self.env["milestone.billing.crypto.balance"].search(
+            [("address_id", "=", payment.address_id.id)]
+        )
+        self.assertEqual(
+            (balance.state, balance.opening_units, balance.base_units),
+            ("ok", str(40 * MILLION), str(1540 * MILLION)),
+        )
+        self.assertFalse(self.chain.activity_ids)
+        proof = self.env["milestone.billing.crypto.proof"].create({"chain_id": self.chain.id})
+        proof.action_prove()
+        line = proof.line_ids.filtered(lambda one: one.token_id == self.usdc)
+        self.assertEqual(
+            (line.chain_amount, line.opening_amount, line.ledger_amount, line.unexplained_amount),
+            (1540, 40, 1500, 0),
+        )
+        self.assertTrue(proof.is_proven)
+
+    def test_a_manager_says_what_was_there_before_when_the_node_has_forgotten(self):
+        payment = self.imported()
+
+        def forget(call, result):
+            if call["method"] == "eth_call" and int(call["params"][1], 16) < self.chain.cursor_block:
+                raise self.proxy.Refuse("missing trie node")
+            return result
+
+        self.proxy.rule = forget
+        self.watch()
+        self.chain._sweep()
+        balance = self.env["milestone.billing.crypto.balance"].search(
+            [("address_id", "=", payment.address_id.id)]
+        )
+        self.assertEqual((balance.state, balance.difference_text), ("unexplained", "40.00 USDC"))
+        self.assertTrue(self.chain.activity_ids)
+        user = new_test_user(
+            self.env, "crypto_reader", groups="milestone_billing_crypto.milestone_billing_crypto_group_user"
+        )
+        manager = new_test_user(self.env, "crypto_opener", groups=MANAGER)
+        with self.assertRaises(AccessError):
+            balance.with_user(user).action_note_opening()
+        balance.with_user(manager).action_note_opening()
+        self.assertEqual((balance.state, balance.opening_units), ("ok", str(40 * MILLION)))
+        self.assertIn("crypto_opener", self.chain.message_ids[0].body)
+        with self.assertRaises(UserError):
+            balance.with_user(manager).action_note_opening()
+        self.chain._sweep()
+        self.assertEqual(balance.state, "ok")
+
     # === REFUNDS === #
+
+    def test_refund_sent_from_our_address_is_found_by_itself_and_undone_with_its_block(self):
+        payment, refund = self.overpaid()
+        refund.sudo()._confirm_address(self.payers[7])
+        address = payment.address_id.address
+        self.evm.rpc("anvil_impersonateAccount", address)
+        self.evm.pay_coin(address, 10**17)
+        data = self.usdc_contract.data("transfer", self.payers[7], 200 * MILLION)
+        self.evm.send({"from": address, "to": self.usdc_contract.address, "data": data, "gas": hex(200_000)})
+        self.watch(9)
+        self.assertEqual(refund.state, "done")
+        transfer = self.env["milestone.billing.crypto.transfer"].search([("refund_id", "=", refund.id)])
+        self.assertEqual((transfer.tx_hash, transfer.booking_state), (refund.tx_hash, "booked"))
+        proof = self.env["milestone.billing.crypto.proof"].create({"chain_id": self.chain.id})
+        proof.action_prove()
+        self.assertTrue(proof.is_proven)
+        self.evm.reorg(11)
+        self.watch(1)
+        self.assertEqual((refund.state, refund.tx_hash), ("confirmed", False))
+        self.assertEqual(refund.account_payment_id.state, "canceled")
+        self.assertEqual((transfer.state, transfer.booking_state), ("orphaned", "reversed"))
+        self.assertTrue(self.chain.activity_ids)
 
     def overpaid(self):
         """Return a payment with 200 too much, and a refund request for it."""

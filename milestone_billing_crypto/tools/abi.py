@@ -3,11 +3,13 @@
 import re
 
 from .address import to_topic
+from .units import DECIMALS_MAX
 
 #: First four bytes of the Keccak-256 of the signatures (EIP-20).
 SELECTOR_BALANCE_OF = "0x70a08231"
 SELECTOR_DECIMALS = "0x313ce567"
 SELECTOR_SYMBOL = "0x95d89b41"
+SELECTOR_LATEST_ROUND = "0xfeaf968c"
 SELECTOR_TRANSFER = "0xa9059cbb"
 #: Multicall3, one contract at one address on nearly every network: https://github.com/mds1/multicall3
 MULTICALL = "0xca11bde05977b3631167028862be2a173976ca11"
@@ -91,6 +93,21 @@ def decode_uint(data) -> int:
     if not isinstance(data, str) or not re.fullmatch(r"0x[0-9a-fA-F]{64,}", data):
         raise AbiError(f"not a word: {str(data)[:70]}")
     return int(data[2:66], 16)
+
+
+def decode_price(decimals, answer) -> tuple[int, int, int]:
+    """Read what a price feed says: the number, its decimals, and when it was updated (seconds).
+
+    :param decimals: the answer of ``decimals()``.
+    :param answer: the answer of ``latestRoundData()``: round, price, started, updated, round.
+    :raise AbiError: if it says no price; one below zero is none.
+    """
+    if not isinstance(answer, str) or not re.fullmatch(r"0x([0-9a-fA-F]{64}){5}", answer):
+        raise AbiError("not a round of a price feed")
+    number, updated, digits = int(answer[66:130], 16), int(answer[194:258], 16), decode_uint(decimals)
+    if not 0 < number < 2**255 or digits > DECIMALS_MAX:
+        raise AbiError("no price")
+    return number, digits, updated
 
 
 def decode_symbol(data) -> str:

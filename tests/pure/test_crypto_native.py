@@ -124,6 +124,29 @@ class TestMulticall(unittest.TestCase):
         with self.assertRaises(abi.AbiError):
             abi.decode_aggregate(good, 2)
 
+    def test_price_feed_is_read_as_another_library_writes_it(self):
+        kinds = ["uint80", "int256", "uint256", "uint256", "uint80"]
+
+        def answer(price):
+            return "0x" + encode(kinds, [7, price, 1_700_000_000, 1_700_000_060, 7]).hex()
+
+        digits = "0x" + encode(["uint8"], [8]).hex()
+        found = abi.decode_price(digits, answer(2500 * 10**8))
+        self.assertEqual(found, (2500 * 10**8, 8, 1_700_000_060))
+        for bad in (
+            answer(0),
+            answer(-1),
+            answer(5)[:-64],
+            answer(5) + "00" * 32,
+            "0x",
+            None,
+        ):
+            with self.subTest(bad), self.assertRaises(abi.AbiError):
+                abi.decode_price(digits, bad)
+        for bad in ("0x", None, "0x" + encode(["uint8"], [77]).hex()):
+            with self.subTest(bad), self.assertRaises(abi.AbiError):
+                abi.decode_price(bad, answer(5))
+
     def test_balance_of_the_coin(self):
         self.assertEqual(abi.encode_coin_balance(OURS), "0x4d2301cc" + "0" * 24 + "bb" * 20)
 
