@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from odoo import api, fields, models
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import format_datetime
 
 _logger = logging.getLogger(__name__)
@@ -89,8 +90,12 @@ class MilestoneBillingApproval(models.Model):
                 limit=chunk,
             )
             taken = due.try_lock_for_update()
-            for approval in taken:
-                approval._ask_again_settled()
+            try:
+                for approval in taken:
+                    approval._ask_again_settled()
+            except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+                self.env["ir.cron"]._give_way(len(taken))
+                return
             if not taken or not self.env["ir.cron"]._commit_progress(len(taken)):
                 return
 
@@ -102,6 +107,8 @@ class MilestoneBillingApproval(models.Model):
             try:
                 with self.env.cr.savepoint():
                     self._ask_again("content changed")
+            except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+                raise
             except Exception as error:
                 _logger.exception("submission %s could not be sent again", self.uuid)
                 refusal = str(error)

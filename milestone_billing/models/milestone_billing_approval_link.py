@@ -4,7 +4,8 @@ import uuid
 from datetime import timedelta
 
 from odoo import SUPERUSER_ID, api, fields, models
-from odoo.tools import consteq
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
+from odoo.tools import SQL, consteq
 
 from ..tools.verify import link_proof
 
@@ -73,20 +74,47 @@ class MilestoneBillingApprovalLink(models.Model):
     def _cron_send_links(self, chunk=50):
         """Make the secrets and mails of queued links, a chunk per commit; rows that another worker has are left out."""
         Cron = self.env["ir.cron"]
-        while True:
-            self.env.cr.execute(
-                """
-                SELECT id FROM milestone_billing_approval_link
-                 WHERE state = 'queued' ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
-                """,
-                [chunk],
-            )
-            links = self.browse(row[0] for row in self.env.cr.fetchall())
-            if not links:
+        while links := self._take_queued(chunk):
+            try:
+                links._send()
+            except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+                Cron._give_way(len(links))
                 return
-            links._send()
             if not Cron._commit_progress(len(links)):
                 return
+
+    @api.model
+    def _take_queued(self, chunk):
+        """Take the next queued links, with all the reminders of whoever is reminded: they share a mail.
+
+        :param int chunk: how many, the further reminders of the same people not counted.
+        :rtype: milestone.billing.approval.link
+        """
+        self.flush_model()
+        links = self._lock_queued(SQL("TRUE"), SQL("LIMIT %s", chunk))
+        reminders = links.filtered(lambda link: link.purpose == "reminder")
+        if not reminders:
+            return links
+        same_people = SQL(
+            "purpose = 'reminder' AND partner_id IN %s AND id NOT IN %s",
+            tuple(reminders.partner_id.ids),
+            tuple(links.ids),
+        )
+        return links + self._lock_queued(same_people, SQL())
+
+    @api.model
+    def _lock_queued(self, condition, limit):
+        self.env.cr.execute(
+            SQL(
+                """
+                SELECT id FROM milestone_billing_approval_link
+                 WHERE state = 'queued' AND %s ORDER BY id %s FOR UPDATE SKIP LOCKED
+                """,
+                condition,
+                limit,
+            )
+        )
+        return self.browse(row[0] for row in self.env.cr.fetchall())
 
     def _send(self):
         """Send these links by mail, each on its own: one that fails does not stop the others."""
@@ -94,6 +122,8 @@ class MilestoneBillingApprovalLink(models.Model):
             try:
                 with self.env.cr.savepoint():
                     link._send_one()
+            except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+                raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is shown and the others go on
                 link.write({"state": "failed", "failure": str(error)[:200]})
                 link.approval_id._notify_team_undeliverable(link.partner_id, str(error)[:200])

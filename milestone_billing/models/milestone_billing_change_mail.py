@@ -128,14 +128,21 @@ class MilestoneBillingChangeLink(models.Model):
         return mail
 
     def _has_secret(self, secret):
-        """Tell, in constant time, whether this is the secret of the link, or that of its receipt.
+        """Tell, in constant time, whether this is the secret of the link, of its receipt or its newest reminder.
 
         :rtype: bool
         """
         self.ensure_one()
-        link, given = self.sudo(), _digest(secret)
-        known = [kept for kept in (link.secret_sha256, link.receipt_sha256) if kept]
+        given = _digest(secret)
+        known = [kept for kept in self.sudo()._get_known_digests() if kept]
         return not self.is_revoked and any(consteq(kept, given) for kept in known)
+
+    def _get_known_digests(self):
+        """Give the hashes of the secrets that open this change order.
+
+        :rtype: list[str | bool]
+        """
+        return [self.secret_sha256, self.receipt_sha256]
 
 
 class MilestoneBillingChange(models.Model):

@@ -143,15 +143,14 @@ class MilestoneBillingEnrolment(models.Model):
         """
         self.ensure_one()
         self._check_may_charge()
-        Idempotency = self.env["milestone.billing.idempotency"]
-        fingerprint = Idempotency._get_fingerprint("charge", [self.id, amount, description, name])
-        if idempotency_key and (answer := Idempotency._find_answer(idempotency_key, fingerprint)) is not None:
-            return answer
-        line = self.sudo()._charge(self._read_amount(amount), description, name)
-        answer = line._get_completion_answer()
-        if idempotency_key:
-            Idempotency._keep_answer(idempotency_key, fingerprint, answer)
-        return answer
+        return self.env["milestone.billing.idempotency"]._answer_once(
+            idempotency_key,
+            "charge",
+            [self.id, amount, description, name],
+            lambda: (
+                self.sudo()._charge(self._read_amount(amount), description, name)._get_completion_answer()
+            ),
+        )
 
     def _check_may_charge(self):
         if self.env.su:
@@ -270,45 +269,6 @@ class MilestoneBillingEnrolment(models.Model):
         return formatLang(self.env, amount, currency_obj=self.currency_id)
 
 
-class ResPartner(models.Model):
-    _inherit = "res.partner"
-
-    milestone_enrolment_ids = fields.One2many(
-        "milestone.billing.enrolment",
-        "partner_id",
-        string="On-Demand Billing",
-        groups="milestone_billing.milestone_billing_group_billing_user,milestone_billing.milestone_billing_group_auditor",
-    )
-    milestone_history_ids = fields.One2many(
-        "milestone.billing.line",
-        "partner_id",
-        domain=[("completed_on", "!=", False)],
-        groups="milestone_billing.milestone_billing_group_billing_user,milestone_billing.milestone_billing_group_auditor",
-    )
-    milestone_amount_paid = fields.Monetary(
-        string="Brought In",
-        compute="_compute_milestone_amount_paid",
-        groups="milestone_billing.milestone_billing_group_billing_user,milestone_billing.milestone_billing_group_auditor",
-        help="Money received for milestones of this customer, with tax, in company currency.",
-    )
-
-    def _compute_milestone_amount_paid(self):
-        """Add up the ledger; it is a view, so there is nothing to depend on."""
-        groups = self.env["milestone.billing.ledger"]._read_group(
-            [("partner_id", "in", self.ids), ("fact", "=", "paid"), ("company_id", "=", self.env.company.id)],
-            ["partner_id"],
-            ["amount:sum"],
-        )
-        paid = {partner.id: amount for partner, amount in groups}
-        for partner in self:
-            partner.milestone_amount_paid = paid.get(partner._origin.id, 0.0)
-
-    def action_charge_milestone(self):
-        """Open the wizard that charges this customer now."""
-        self.ensure_one()
-        return self.env["milestone.billing.charge"]._open({"default_partner_id": self.id})
-
-
 class SaleOrder(models.Model):
     _inherit = "sale.order"
 
@@ -321,7 +281,12 @@ class SaleOrder(models.Model):
     def action_charge_milestone(self):
         """Open the wizard that charges the customer of this order now."""
         self.ensure_one()
-        return self.env["milestone.billing.charge"]._open({"default_partner_id": self.partner_id.id})
+        return self.env["milestone.billing.charge"]._open(
+            {
+                "default_partner_id": self.partner_id.id,
+                "default_enrolment_id": self.milestone_enrolment_ids[:1].id,
+            }
+        )
 
 
 class MilestoneBillingSchedule(models.Model):

@@ -133,7 +133,7 @@ class MilestoneBillingChange(models.Model):
         :return: recordsets of models in `TEXT_FIELDS`.
         """
         self.ensure_one()
-        return [*_get_notes(self), self.sudo().link_ids]
+        return [*_get_notes(self), self.sudo().link_ids, self.sudo().reminder_ids]
 
 
 def _get_notes(record):

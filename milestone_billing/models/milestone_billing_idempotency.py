@@ -22,6 +22,25 @@ class MilestoneBillingIdempotency(models.Model):
     )
 
     @api.model
+    def _answer_once(self, key, method, arguments, work):
+        """Do a piece of work once for each key, and give the answer kept for it when it is asked for again.
+
+        :param str key: of the caller; without one the work is done.
+        :param str method: whose answers the key is for.
+        :param list arguments: of the call, plain JSON.
+        :param work: function without arguments that gives the answer, plain JSON.
+        :raise ValidationError: if the key was used with other arguments.
+        """
+        if not key:
+            return work()
+        fingerprint = self._get_fingerprint(method, arguments)
+        answer = self._find_answer(key, fingerprint)
+        if answer is None:
+            answer = work()
+            self._keep_answer(key, fingerprint, answer)
+        return answer
+
+    @api.model
     def _get_fingerprint(self, method, arguments):
         """Digest a call so that the same key with other arguments is found.
 

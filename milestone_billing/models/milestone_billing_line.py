@@ -29,6 +29,18 @@ LINE_STATES = [
     ("approved", "Approved"),
     ("cancelled", "Cancelled"),
 ]
+# Written by buttons and the engine only.
+INTERNAL_FIELDS = {
+    "state",
+    "completed_on",
+    "is_on_hold",
+    "number",
+    "evidence_uuid",
+    "gate_opened_on",
+    "gate_opened_by_id",
+    "gate_reason",
+}
+CLOSED_FIELDS = INTERNAL_FIELDS - {"number"}
 PLAN_FIELDS = {"sequence", "kind", "amount_type", "percent", "amount_fixed", "allocation_mode", "schedule_id"}
 
 
@@ -338,8 +350,14 @@ class MilestoneBillingLine(models.Model):
 
     @api.model
     def _complete_create_values(self, vals_list):
-        """Find the order, its schedule and the next number for new milestones."""
+        """Find the order, its schedule and the next number for new milestones; what buttons write starts empty."""
         Schedule = self.env["milestone.billing.schedule"]
+        if any(
+            vals[name] not in ("planned", False, None)
+            for vals in vals_list
+            for name in vals.keys() & CLOSED_FIELDS
+        ):
+            self._check_internal_write()
         for vals in vals_list:
             if vals.get("schedule_id") and not vals.get("order_id"):
                 vals["order_id"] = Schedule.browse(vals["schedule_id"]).order_id.id
@@ -358,7 +376,7 @@ class MilestoneBillingLine(models.Model):
             vals["schedule_id"] = self.env["sale.order"].browse(order_id).milestone_schedule_id.id
 
     def write(self, vals):
-        if "state" in vals or vals.keys() & {"completed_on", "is_on_hold", "number", "evidence_uuid"}:
+        if vals.keys() & INTERNAL_FIELDS:
             self._check_internal_write()
         if vals.keys() & (PLAN_FIELDS - {"sequence"}):
             self._check_not_billed()

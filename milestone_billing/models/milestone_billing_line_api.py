@@ -28,10 +28,14 @@ class MilestoneBillingLine(models.Model):
         :raise ValidationError: if the key was used with other arguments.
         """
         self._check_may_complete()
-        Idempotency = self.env["milestone.billing.idempotency"]
-        fingerprint = Idempotency._get_fingerprint("complete", [sorted(self.ids), amount, description])
-        if idempotency_key and (answer := Idempotency._find_answer(idempotency_key, fingerprint)) is not None:
-            return answer
+        return self.env["milestone.billing.idempotency"]._answer_once(
+            idempotency_key,
+            "complete",
+            [sorted(self.ids), amount, description],
+            lambda: self._complete_by_api(amount, description),
+        )
+
+    def _complete_by_api(self, amount, description):
         lines = self.sudo()
         if amount is not None:
             self._check_may_bill()
@@ -39,10 +43,7 @@ class MilestoneBillingLine(models.Model):
         if description is not None:
             lines.write({"description": description})
         lines._complete(trigger="api")
-        answer = [line._get_completion_answer() for line in lines]
-        if idempotency_key:
-            Idempotency._keep_answer(idempotency_key, fingerprint, answer)
-        return answer
+        return [line._get_completion_answer() for line in lines]
 
     def _get_completion_answer(self):
         invoice = self._get_live_invoice()

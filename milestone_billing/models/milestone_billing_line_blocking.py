@@ -27,10 +27,14 @@ class MilestoneBillingLine(models.Model):
         "order_id.client_order_ref",
         "order_id.milestone_line_ids.invoice_status",
         "schedule_id.gate",
+        "gate_opened_on",
         "schedule_id.deposit_limit_note",
     )
     def _compute_blocked_reason(self):
         obstacles = self._get_completion_obstacles()
+        # All at once: one after the other they would be read by a statement each.
+        submitted = self.filtered(lambda line: line.state == "submitted")
+        submitted.sudo().approval_ids.mapped("ask_again_on")
         for line in self:
             line.blocked_reason = line._get_waiting_reason(obstacles)
 

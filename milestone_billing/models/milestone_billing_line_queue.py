@@ -60,7 +60,7 @@ READY_QUERY = """(
                    AND (part.id = defect.milestone_billing_line_id
                         OR part.project_milestone_id = defect.milestone_id)
                  WHERE defect.active AND defect.is_milestone_defect AND defect.state NOT IN %(closed)s)))
-       AND (queue.kind = 'retainage_release' OR queue.gate != 'block'
+       AND (queue.kind = 'retainage_release' OR queue.gate != 'block' OR queue.gate_opened_on IS NOT NULL
             OR queue.previous_status IS NULL OR queue.previous_status IN ('paid', 'before')
             OR COALESCE(queue.previous_total, 0) = 0)
        AND CASE queue.trigger
@@ -80,7 +80,7 @@ READY_QUERY = """(
 # What `_get_gate_obstacle` says for one milestone, for a queue of any length.
 BLOCKED_QUERY = """(
     SELECT queue.id FROM (
-        SELECT line.id, line.state, schedule.gate, LAG(line.id) OVER place AS previous_id,
+        SELECT line.id, line.state, line.gate_opened_on, schedule.gate, LAG(line.id) OVER place AS previous_id,
                LAG(line.invoice_status) OVER place AS previous_status,
                LAG(line.amount_total) OVER place AS previous_total
           FROM milestone_billing_line line
@@ -88,7 +88,8 @@ BLOCKED_QUERY = """(
          WHERE line.state != 'cancelled'
         WINDOW place AS (PARTITION BY line.order_id ORDER BY line.sequence, line.id)
     ) queue
-     WHERE queue.state = 'planned' AND queue.gate = 'block' AND queue.previous_id IS NOT NULL
+     WHERE queue.state = 'planned' AND queue.gate = 'block' AND queue.gate_opened_on IS NULL
+       AND queue.previous_id IS NOT NULL
        AND COALESCE(queue.previous_status, 'none') NOT IN ('paid', 'before') AND COALESCE(queue.previous_total, 0) != 0
 )"""
 
@@ -232,7 +233,7 @@ class MilestoneBillingLine(models.Model):
         self.env["milestone.billing.opening"].flush_model(["schedule_id", "is_booked", "amount_retained"])
         return SQL(READY_QUERY, today=fields.Date.context_today(self), closed=tuple(CLOSED_STATES))
 
-    @api.depends("state", "schedule_id.gate", "order_id.milestone_line_ids.invoice_status")
+    @api.depends("state", "gate_opened_on", "schedule_id.gate", "order_id.milestone_line_ids.invoice_status")
     def _compute_is_blocked_by_payment(self):
         for line in self:
             line.is_blocked_by_payment = line.state == "planned" and bool(line._get_gate_obstacle())

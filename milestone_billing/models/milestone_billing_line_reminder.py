@@ -1,12 +1,9 @@
 """Whom a waiting milestone reminds, and when."""
 
-import logging
-
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 
 from ..tools import reminder_steps
-
-_logger = logging.getLogger(__name__)
 
 REMINDED_DOMAIN = [
     ("is_on_hold", "=", False),
@@ -52,51 +49,29 @@ class MilestoneBillingApproval(models.Model):
 
 
 class MilestoneBillingLine(models.Model):
-    _inherit = "milestone.billing.line"
+    _name = "milestone.billing.line"
+    _inherit = ["milestone.billing.line", "milestone.billing.reminded"]
+    _reminder_field = "line_id"
 
     reminder_ids = fields.One2many("milestone.billing.reminder", "line_id", string="Reminders")
-    next_reminder_on = fields.Date(string="Next Reminder", compute="_compute_next_reminder_on")
-    reminder_problem = fields.Char(
-        compute="_compute_reminder_problem", help="Why the client cannot be reminded, e.g. a wrong number."
-    )
 
     @api.depends("state", "invoice_status", "is_on_hold", "reminder_ids.step_id")
     def _compute_next_reminder_on(self):
-        waiting = self.filtered_domain(REMINDED_DOMAIN)
-        (self - waiting).next_reminder_on = False
-        for company, lines in waiting.grouped("company_id").items():
-            today, is_working = company._get_milestone_calendar()
-            plans = lines._get_reminder_plans(company)
-            for line in lines.sudo():
-                purpose, source, anchors = line._get_reminder_source()
-                done = line.reminder_ids.filtered(lambda item, source=source: item.source == source)
-                line.next_reminder_on = reminder_steps.next_date(
-                    plans[purpose], anchors, today, done.step_id.ids, is_working
-                )
-
-    @api.depends("reminder_ids.state", "reminder_ids.note")
-    def _compute_reminder_problem(self):
-        for line in self:
-            last = line.reminder_ids.sorted("id")[-1:]
-            line.reminder_problem = last.note if last.state == "failed" else False
+        return super()._compute_next_reminder_on()
 
     # === WHAT IS WAITED FOR ===
+
+    @api.model
+    def _get_reminded_domain(self):
+        """Override to name the milestones that wait for a decision or a payment."""
+        return REMINDED_DOMAIN
 
     def _get_open_submission(self):
         self.ensure_one()
         return self.sudo().approval_ids.filtered(lambda approval: approval.state == "requested")[:1]
 
-    @api.model
-    def _get_reminder_plans(self, company):
-        Step = self.env["milestone.billing.reminder.step"]
-        return {purpose: Step._get_plan_of(company, purpose) for purpose in ("approval", "payment")}
-
     def _get_reminder_source(self):
-        """Tell what this milestone waits for.
-
-        :return: purpose, name of the submission or invoice, and the days that steps count from.
-        :rtype: tuple[str, str, tools.reminder_steps.Anchors]
-        """
+        """Override to name the submission or the invoice."""
         self.ensure_one()
         if self.state == "submitted":
             request = self._get_open_submission()
@@ -108,103 +83,58 @@ class MilestoneBillingLine(models.Model):
         return "payment", f"invoice,{invoice.id}", anchors
 
     def _get_reminder_partners(self, purpose):
+        """Override to name who pays, or who has not decided yet."""
         if purpose == "payment":
             return self._get_live_invoice().partner_id
         return self._get_open_submission()._get_waiting_seats().partner_id
 
-    # === DUE ===
+    # === BY HAND ===
 
-    def _prepare_reminders(self):
-        """Find the reminders that are due today for these milestones of one company.
+    def action_remind(self):
+        """Remind now, whatever the steps say; people who stopped reminders are left alone, and that is shown.
 
-        :return: values of `milestone.billing.reminder`.
-        :rtype: list[dict]
+        :raise AccessError: for anybody but billing users.
+        :raise UserError: if one of these waits for nobody, or was reminded of today.
         """
-        company = self.company_id
-        today, is_working = company._get_milestone_calendar()
-        plans, values_list = self._get_reminder_plans(company), []
+        self._check_may_bill()
         for line in self:
-            purpose, source, anchors = line._get_reminder_source()
-            done = line.reminder_ids.filtered(lambda item, source=source: item.source == source)
-            due = reminder_steps.due_steps(plans[purpose], anchors, today, done.step_id.ids, is_working)
+            if obstacle := line._get_reminder_obstacle():
+                raise UserError(self.env._("“%(name)s”: %(why)s", name=line.name, why=obstacle))
+        values_list = []
+        for line in self.sudo():
+            purpose, source, _anchors = line._get_reminder_source()
             base = {"line_id": line.id, "purpose": purpose, "source": source}
-            note = self.env._("A later step came up.")
-            values_list += [
-                {**base, "step_id": step.key, "state": "skipped", "note": note} for step in due.overtaken
-            ]
-            for step in due.take:
-                values_list += line._prepare_step_reminders({**base, "step_id": step.key}, step)
-        return values_list
+            values_list += line._prepare_step_reminders(base, reminder_steps.EMAIL)
+        self.env["milestone.billing.reminder"].sudo().create(values_list)._send()
+        return True
 
-    def _prepare_step_reminders(self, base, step):
-        if step.channel == reminder_steps.ACTIVITY:
-            return [{**base, "channel": "activity", "state": "sent"}]
-        partners = self._get_reminder_partners(base["purpose"])
-        return [{**base, **partner._prepare_reminder_values(step.channel)} for partner in partners]
+    def _get_reminder_obstacle(self):
+        """Tell why nobody can be reminded now, or give False.
+
+        :rtype: str | bool
+        """
+        self.ensure_one()
+        if not self.filtered_domain(self._get_reminded_domain()):
+            return self.env._("It waits neither for a decision nor for a payment.")
+        today = fields.Date.context_today(self)
+        sent = self.sudo().reminder_ids.filtered(
+            lambda item: (
+                item.state == "sent"
+                and item.channel != "activity"
+                and fields.Date.context_today(self, item.create_date) == today
+            )
+        )
+        return self.env._("The client was reminded of it today.") if sent else False
+
+    def _get_reminder_outcome(self):
+        if self.state == "submitted":
+            return self.env._("Everybody who has not decided yet is reminded of the review.")
+        return self.env._("The payer is reminded of the open invoice.")
 
     # === CRON ===
 
     @api.model
     def _cron_send_reminders(self, chunk=100):
-        """Remind clients, in chunks that are committed one by one.
-
-        Rows that another worker holds are left to it. A milestone that fails is rolled back alone and says so.
-        """
-        Cron = self.env["ir.cron"]
-        waiting = self.search(REMINDED_DOMAIN, order="company_id, partner_id, id")
-        Cron._commit_progress(remaining=len(waiting))
-        for lines in waiting.grouped("company_id").values():
-            for batch in lines._split_by_customer(chunk):
-                batch.try_lock_for_update().filtered_domain(REMINDED_DOMAIN)._remind_safely()
-                if not Cron._commit_progress(len(batch)):
-                    return
-
-    def _split_by_customer(self, size):
-        """Cut into chunks of about a size, never through the milestones of one customer: they share a mail.
-
-        :param int size: from which a chunk is full.
-        :return: the chunks, in order.
-        :rtype: list[milestone.billing.line]
-        """
-        chunks, batch = [], self.browse()
-        for lines in self.grouped("partner_id").values():
-            batch |= lines
-            if len(batch) >= size:
-                chunks.append(batch)
-                batch = self.browse()
-        return [*chunks, batch] if batch else chunks
-
-    def _remind_safely(self):
-        try:
-            with self.env.cr.savepoint():
-                self._remind()
-        except Exception:
-            _logger.info("a reminder of this chunk failed, working one by one", exc_info=True)
-            self.env.invalidate_all()
-            for line in self:
-                line._remind_alone()
-
-    def _remind(self):
-        """Create and send the reminders that are due today."""
-        values_list = self._prepare_reminders() if self else []
-        self.env["milestone.billing.reminder"].sudo().create(values_list)._send()
-
-    def _remind_alone(self):
-        """Remind for one milestone; when that fails, leave a record of it and do not try that step again."""
-        values_list = []
-        try:
-            with self.env.cr.savepoint():
-                values_list = self._prepare_reminders()
-                self.env["milestone.billing.reminder"].sudo().create(values_list)._send()
-        except Exception as error:
-            self.env.invalidate_all()
-            _logger.exception("reminders of milestone %s failed", self.id)
-            self._note_reminder_failure(values_list, str(error)[:300])
-
-    def _note_reminder_failure(self, values_list, error):
-        base = {"line_id": self.id, "purpose": "approval", "source": f"milestone,{self.id}", "step_id": False}
-        by_step = {values["step_id"]: values for values in values_list} or {False: base}
-        failed = {"state": "failed", "channel": False, "partner_id": False, "address": False, "note": error}
-        self.env["milestone.billing.reminder"].sudo().create(
-            [{**values, **failed} for values in by_step.values()]
-        )
+        """Remind clients of what waits for their decision or payment."""
+        waiting = self.search(self._get_reminded_domain(), order="company_id, partner_id, id")
+        waiting._remind_in_chunks(chunk)

@@ -36,7 +36,7 @@ class MilestoneBillingMailCopy(models.AbstractModel):
 
         :param mail: `mail.mail` of this link.
         :param str secrets: which stand in it and are blanked.
-        :param str field: where it is kept.
+        :param str field: where it is kept; one of type Json keeps several.
         :return: SHA-256 of the copy, for the evidence.
         :rtype: str
         """
@@ -49,7 +49,8 @@ class MilestoneBillingMailCopy(models.AbstractModel):
             "Message-Id": mail.message_id,
         }
         copy = make_copy(headers, mail.body_html or "", *secrets)
-        self.sudo()[field] = copy
+        kept = self.sudo()
+        kept[field] = [*(kept[field] or []), copy] if self._fields[field].type == "json" else copy
         return sha256(copy.encode())
 
     def _get_mail_copies(self):
@@ -58,7 +59,8 @@ class MilestoneBillingMailCopy(models.AbstractModel):
         :rtype: list[str]
         """
         self.ensure_one()
-        return [copy for copy in (self.sudo()[field] for field in self._mail_fields) if copy]
+        kept = [self.sudo()[field] or [] for field in self._mail_fields]
+        return [copy for item in kept for copy in (item if isinstance(item, list) else [item])]
 
     def _is_mail_for(self, reader, own_ref):
         """Tell whether a reader's copy of the evidence holds the mail of this link: it names an address.

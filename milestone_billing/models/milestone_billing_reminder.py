@@ -1,5 +1,5 @@
 from odoo import api, fields, models
-from odoo.tools import formatLang, hash_sign, verify_hash_signed
+from odoo.tools import hash_sign, verify_hash_signed
 
 from .milestone_billing_reminder_step import PURPOSES
 
@@ -13,11 +13,14 @@ class MilestoneBillingReminder(models.Model):
     _description = "Milestone Reminder"
     _order = "id desc"
 
-    line_id = fields.Many2one(
-        "milestone.billing.line", string="Milestone", required=True, index=True, ondelete="cascade"
+    line_id = fields.Many2one("milestone.billing.line", string="Milestone", index=True, ondelete="cascade")
+    change_id = fields.Many2one(
+        "milestone.billing.change", string="Change Order", index="btree_not_null", ondelete="cascade"
     )
-    company_id = fields.Many2one(related="line_id.company_id", store=True, index=True)
-    currency_id = fields.Many2one(related="line_id.currency_id")
+    company_id = fields.Many2one(
+        "res.company", compute="_compute_company_id", store=True, index=True, precompute=True
+    )
+    currency_id = fields.Many2one("res.currency", compute="_compute_currency_id")
     purpose = fields.Selection(PURPOSES, string="Reminds Of", required=True)
     source = fields.Char(required=True, help="The submission or invoice that it reminds of.")
     step_id = fields.Many2one("milestone.billing.reminder.step", index=True, ondelete="set null")
@@ -38,12 +41,35 @@ class MilestoneBillingReminder(models.Model):
     _once = models.UniqueIndex(
         "(source, step_id, COALESCE(partner_id, 0))", "This person was already reminded by this step."
     )
+    _one_owner = models.Constraint(
+        "CHECK ((line_id IS NULL) != (change_id IS NULL))",
+        "A reminder is about one milestone or one change order.",
+    )
+
+    def _get_record(self):
+        """Give what this reminder is about.
+
+        :rtype: milestone.billing.line | milestone.billing.change
+        """
+        self.ensure_one()
+        return self.line_id or self.change_id
+
+    @api.depends("line_id.company_id", "change_id.company_id")
+    def _compute_company_id(self):
+        for reminder in self:
+            reminder.company_id = reminder._get_record().company_id
+
+    @api.depends("line_id", "change_id")
+    def _compute_currency_id(self):
+        for reminder in self:
+            reminder.currency_id = reminder._get_record().currency_id
 
     @api.depends("line_id", "purpose")
     def _compute_content(self):
         """Read the open invoice for the mail about a payment; mails about approvals are those of the review link."""
         for reminder in self:
-            invoice = reminder.line_id._get_live_invoice()
+            line = reminder.line_id
+            invoice = line._get_live_invoice() if line else self.env["account.move"]
             reminder.amount = invoice.amount_residual
             reminder.date_due = invoice.invoice_date_due
             reminder.url = invoice.get_base_url() + invoice.get_portal_url() if invoice else False
@@ -51,7 +77,8 @@ class MilestoneBillingReminder(models.Model):
     @api.depends("partner_id")
     def _compute_stop_url(self):
         for reminder in self:
-            reminder.stop_url = reminder.line_id.get_base_url() + self._get_stop_url(reminder.partner_id)
+            base = reminder._get_record().get_base_url()
+            reminder.stop_url = base + self._get_stop_url(reminder.partner_id)
 
     @api.model
     def _get_stop_url(self, partner):
@@ -86,11 +113,10 @@ class MilestoneBillingReminder(models.Model):
         by_way.get(("email", "approval"), nothing)._send_review_mails()
         by_way.get(("email", "payment"), nothing)._send_payment_mails()
         for purpose in ("approval", "payment"):
-            for reminder in by_way.get(("sms", purpose), nothing):
-                reminder._send_sms()
+            by_way.get(("sms", purpose), nothing)._send_sms()
             for reminder in by_way.get(("activity", purpose), nothing):
                 reminder._schedule_activity()
-        self._log_on_lines()
+        self._log_on_records()
 
     def _get_seat(self):
         """Give the seat of the reminded person in the open submission.
@@ -111,69 +137,46 @@ class MilestoneBillingReminder(models.Model):
             template = self.env.ref("milestone_billing.mail_template_reminder_payment")
             template.sudo().send_mail_batch(self.ids, email_layout_xmlid="mail.mail_notification_light")
 
-    def _send_sms(self):
-        """Queue a text message. It is tied to no document: nobody shall read a review link in a chatter."""
-        if self.purpose == "approval":
-            url = self.env["milestone.billing.approval.link"]._make_reminder_url(self._get_seat())
-        else:
-            url = self.sudo().url
-        reminder = self.with_context(lang=self.partner_id.lang or self.env.lang)
-        self.env["sms.sms"].sudo().create(
-            {
-                "partner_id": self.partner_id.id,
-                "number": self.address,
-                "body": reminder._get_sms_text(url),
-            }
-        )
-        self.env.ref("sms.ir_cron_sms_scheduler_action").sudo()._trigger()
-
-    def _get_sms_text(self, url):
-        line, invoice = self.line_id.sudo(), self.line_id._get_live_invoice()
-        is_payment = self.purpose == "payment"
-        amount = invoice.amount_residual if is_payment else invoice.amount_total
-        values = {
-            "company": line.company_id.name,
-            "name": line.name,
-            "amount": formatLang(self.env, amount, currency_obj=line.currency_id),
-            "url": url,
-        }
-        if is_payment:
-            return self.env._(
-                "%(company)s: %(amount)s for “%(name)s” is waiting to be paid. %(url)s", **values
-            )
-        return self.env._("%(company)s: please review “%(name)s”, %(amount)s. %(url)s", **values)
-
     def _schedule_activity(self):
-        line = self.line_id
-        user = line.project_manager_id or line.user_id or self.env.user
-        if self.purpose == "payment":
-            summary = self.env._("Call about the payment of “%s”", line.name)
-        else:
-            summary = self.env._("Call about the approval of “%s”", line.name)
-        line.activity_schedule(
+        record = self._get_record()
+        record.activity_schedule(
             "mail.mail_activity_data_call",
-            summary=summary,
+            summary=self._get_activity_summary(),
             note=self.env._("The client did not react."),
-            user_id=user.id,
+            user_id=self._get_responsible().id,
         )
 
-    def _log_on_lines(self):
-        """Write what happened on each milestone: a note for the team, and the evidence."""
+    def _get_responsible(self):
+        """Give the person of the team who is told to call.
+
+        :rtype: res.users
+        """
+        return self.line_id.project_manager_id or self.line_id.user_id or self.env.user
+
+    def _get_activity_summary(self):
+        if self.purpose == "payment":
+            return self.env._("Call about the payment of “%s”", self.line_id.name)
+        return self.env._("Call about the approval of “%s”", self.line_id.name)
+
+    def _log_on_records(self):
+        """Write what happened where it belongs: a note for the team, and the evidence."""
         for reminder in self:
             if body := reminder._get_note_text():
-                reminder.line_id._message_log(body=body)
-        told = self.filtered(
-            lambda item: (
-                item.state == "sent"
-                and (item.channel == "sms" or (item.channel == "email" and item.purpose == "payment"))
-            )
-        )
-        for reminder in told:
-            reminder.line_id._log_evidence(
+                reminder._get_record()._message_log(body=body)
+        for reminder in self.filtered(lambda item: item._is_told_here()):
+            reminder._get_record()._log_evidence(
                 "request.reminded",
                 data={"purpose": reminder.purpose, "channel": reminder.channel},
                 pii={"to": reminder.address},
             )
+
+    def _is_told_here(self):
+        """Tell whether the evidence learns of it here; mails with a personal link note themselves.
+
+        :rtype: bool
+        """
+        is_mail = self.channel == "email" and self.purpose == "payment"
+        return self.state == "sent" and (self.channel == "sms" or is_mail)
 
     def _get_note_text(self):
         values = {"person": self.partner_id.display_name or "", "note": self.note or ""}

@@ -3,6 +3,7 @@
 import logging
 
 from odoo import SUPERUSER_ID, fields, models
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import format_date, formatLang
 
 _logger = logging.getLogger(__name__)
@@ -13,11 +14,11 @@ class MilestoneBillingReminder(models.Model):
 
     leader_id = fields.Many2one(
         "milestone.billing.reminder",
-        string="In the Mail of",
+        string="In the Message of",
         readonly=True,
         index="btree_not_null",
         ondelete="set null",
-        help="This reminder stands in the same mail as that one.",
+        help="This reminder stands in the same mail or text message as that one.",
     )
     member_ids = fields.One2many("milestone.billing.reminder", "leader_id", readonly=True)
 
@@ -66,6 +67,8 @@ class MilestoneBillingApprovalLink(models.Model):
             try:
                 with self.env.cr.savepoint():
                     links._send_digest()
+            except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+                raise
             except Exception:
                 self.env.invalidate_all()
                 _logger.info("a digest of reminders failed, sending one by one", exc_info=True)

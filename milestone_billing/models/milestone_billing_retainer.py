@@ -5,6 +5,7 @@ from decimal import Decimal
 from dateutil.relativedelta import relativedelta
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 
 from ..tools.retainer import settle
 
@@ -166,8 +167,12 @@ class MilestoneBillingRetainer(models.Model):
         Cron._commit_progress(remaining=len(running))
         for start in range(0, len(running), chunk):
             batch = running[start : start + chunk]
-            for retainer in batch.try_lock_for_update():
-                retainer._run_safely()
+            try:
+                for retainer in batch.try_lock_for_update():
+                    retainer._run_safely()
+            except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+                Cron._give_way(len(running) - start)
+                return
             if not Cron._commit_progress(len(batch)):
                 return
 
@@ -177,6 +182,8 @@ class MilestoneBillingRetainer(models.Model):
                 self._run()
             if self.problem:
                 self.problem = False
+        except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+            raise
         except Exception as error:
             self.env.invalidate_all()
             _logger.exception("retainer %s failed", self.id)

@@ -4,6 +4,7 @@ import logging
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import format_date
 
 _logger = logging.getLogger(__name__)
@@ -141,8 +142,12 @@ class MilestoneBillingRetainerPeriod(models.Model):
         Cron._commit_progress(remaining=len(queued))
         for start in range(0, len(queued), chunk):
             batch = queued[start : start + chunk]
-            for retainer, periods in batch.try_lock_for_update().grouped("retainer_id").items():
-                periods._send_statement_safely(retainer)
+            try:
+                for retainer, periods in batch.try_lock_for_update().grouped("retainer_id").items():
+                    periods._send_statement_safely(retainer)
+            except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+                Cron._give_way(len(queued) - start)
+                return
             if not Cron._commit_progress(len(batch)):
                 return
 
@@ -154,6 +159,8 @@ class MilestoneBillingRetainerPeriod(models.Model):
             with self.env.cr.savepoint():
                 retainer._send_statement()
             self.statement_state = "sent"
+        except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+            raise
         except Exception as error:
             self.env.invalidate_all()
             _logger.exception("the statement of retainer %s was not sent", retainer.id)

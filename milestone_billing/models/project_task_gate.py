@@ -21,9 +21,11 @@ class ProjectTask(models.Model):
 
     @api.depends(
         "milestone_billing_line_id.state",
+        "milestone_billing_line_id.gate_opened_on",
         "milestone_billing_line_id.schedule_id.gate",
         "milestone_billing_line_id.order_id.milestone_line_ids.invoice_status",
         "milestone_id.milestone_billing_line_ids.state",
+        "milestone_id.milestone_billing_line_ids.gate_opened_on",
         "milestone_id.milestone_billing_line_ids.schedule_id.gate",
         "milestone_id.milestone_billing_line_ids.order_id.milestone_line_ids.invoice_status",
     )

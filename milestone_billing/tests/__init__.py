@@ -12,6 +12,7 @@ from . import test_approval_race
 from . import test_approval_routes
 from . import test_change
 from . import test_change_client
+from . import test_change_reminder
 from . import test_cut_over
 from . import test_cut_over_entry
 from . import test_dashboard
@@ -43,6 +44,7 @@ from . import test_progress
 from . import test_proof
 from . import test_queue
 from . import test_reminder
+from . import test_reminder_collision
 from . import test_retainer
 from . import test_scale
 from . import test_schedule

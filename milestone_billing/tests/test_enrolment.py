@@ -120,6 +120,21 @@ class TestEnrolment(MilestoneBillingCommon):
         line = self.env["milestone.billing.line"].browse(result["res_id"])
         self.assertEqual((line.amount_untaxed, line.project_id), (500.0, project))
 
+    def test_customer_shows_charges_decisions_and_money_of_all_its_contacts(self):
+        contact = self.env["res.partner"].create(
+            {"name": "Zoe", "email": "zoe@client.example", "parent_id": self.client_company.id}
+        )
+        enrolment = self.create_enrolment(partner_id=contact.id, name="Of Zoe")
+        line = self.env["milestone.billing.line"].browse(enrolment.charge(100, "Phase 2")["id"])
+        line.invoice_ids.filtered(lambda move: move.state == "draft")._post()
+        self.pay(line.invoice_ids)
+        for partner in (contact, self.client_company):
+            partner.invalidate_recordset()
+            self.assertIn(line, partner.milestone_history_ids)
+            self.assertIn(enrolment, partner.milestone_enrolment_ids)
+            self.assertEqual(partner.milestone_amount_paid, line.invoice_ids.amount_total)
+        self.assertFalse(line.decision_label, "nobody was asked")
+
     def test_charges_are_no_change_orders(self):
         self.enrolment.charge(100, "First")
         self.enrolment.charge(50, "Second")

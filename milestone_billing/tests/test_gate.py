@@ -1,4 +1,4 @@
-from odoo.exceptions import UserError
+from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
 
 from .common import MilestoneBillingCommon
@@ -22,6 +22,13 @@ class TestGate(MilestoneBillingCommon):
             cls.env,
             "gate_manager",
             "project.group_project_manager,milestone_billing.milestone_billing_group_project_user",
+            company_id=cls.company.id,
+            company_ids=[(6, 0, cls.company.ids)],
+        )
+        cls.billing_manager = new_test_user(
+            cls.env,
+            "gate_billing_manager",
+            "milestone_billing.milestone_billing_group_billing_manager",
             company_id=cls.company.id,
             company_ids=[(6, 0, cls.company.ids)],
         )
@@ -101,3 +108,56 @@ class TestGate(MilestoneBillingCommon):
         self.open_second()
         rows = self.order._prepare_milestone_timeline(self.env.ref("base.public_user"))
         self.assertEqual(rows[1]["gate"], "")
+
+    # === OPENED BY A MANAGER ===
+
+    def open_gate(self, reason="The client pays on Friday", user=None):
+        batch = self.env["milestone.billing.batch"].with_user(user or self.billing_manager)
+        batch = batch.create({"operation": "open", "line_ids": [(6, 0, self.second.ids)], "reason": reason})
+        batch.action_apply()
+        return batch
+
+    def test_manager_opens_a_milestone_before_the_payment_and_says_why(self):
+        task = self.create_task(self.second)
+        self.assertTrue(self.second.is_blocked_by_payment)
+        self.assertNotIn(self.second, self.second.search([("is_ready", "=", True)]))
+        self.open_gate()
+        task.allocated_hours = 8.0
+        self.assertEqual(task.allocated_hours, 8.0)
+        self.assertFalse(task.milestone_gate_reason)
+        self.assertRecordValues(
+            self.second,
+            [{"gate_opened_by_id": self.billing_manager.id, "gate_reason": "The client pays on Friday"}],
+        )
+        self.assertIn("The client pays on Friday", self.second.message_ids[0].body)
+        entry = self.second.evidence_ids.filtered(lambda item: item.type == "gate.opened")
+        self.assertEqual(entry._get_body()["data"], {"unpaid_milestone": self.first.reference})
+        self.assertNotIn("Friday", entry.body)
+        self.assertTrue(self.second.verify_evidence()["ok"])
+        self.assertFalse(self.second.is_blocked_by_payment)
+        self.assertNotIn(self.second, self.second.search([("is_blocked_by_payment", "=", True)]))
+        rows = self.order._prepare_milestone_timeline(self.env.ref("base.public_user"))
+        self.assertEqual(rows[1]["gate"], "")
+
+    def test_opened_milestone_can_be_completed(self):
+        self.first.action_complete()
+        with self.assertRaises(UserError), self.env.cr.savepoint():
+            self.second.action_complete()
+        self.open_gate()
+        self.assertTrue(self.second.is_ready)
+        self.assertIn(self.second, self.second.search([("is_ready", "=", True)]))
+        self.second.action_complete()
+        self.assertTrue(self.second.invoice_ids)
+        third = self.order.milestone_line_ids[2]
+        self.assertTrue(third.is_blocked_by_payment, "one is opened, not all that follow")
+
+    def test_opening_needs_a_manager_and_a_reason(self):
+        with self.assertRaises(AccessError), self.env.cr.savepoint():
+            self.open_gate(user=self.billing_user)
+        with self.assertRaisesRegex(UserError, "Say why"), self.env.cr.savepoint():
+            self.open_gate(reason=" ")
+        with self.assertRaises(AccessError), self.env.cr.savepoint():
+            self.second.with_user(self.billing_manager).gate_opened_on = "2026-01-01 00:00:00"
+        self.open_second()
+        with self.assertRaisesRegex(UserError, "None of the chosen"), self.env.cr.savepoint():
+            self.open_gate()

@@ -208,7 +208,7 @@ class TestReminder(ReminderCommon):
         self.run_on(7)
         self.assertFalse(line.next_reminder_on)
 
-    @mute_logger("odoo.addons.milestone_billing.models.milestone_billing_line_reminder")
+    @mute_logger("odoo.addons.milestone_billing.models.milestone_billing_reminded")
     def test_one_bad_milestone_does_not_stop_the_others(self):
         self.create_steps(("approval", 1, "after_start", "email"))
         lines = self.submit(3)
@@ -324,6 +324,51 @@ class TestReminderDigest(ReminderCommon):
             mails = self.send_links()
         self.assertEqual(len(mails), 2)
         self.assertTrue(all(line.verify_evidence()["ok"] for line in lines))
+
+    def test_more_reminders_than_a_chunk_still_share_a_mail(self):
+        self.create_steps(("approval", 1, "after_start", "email"))
+        lines = self.submit(3)
+        self.run_on(1)
+        Link = self.env["milestone.billing.approval.link"].sudo()
+        Link.search([("state", "=", "queued"), ("purpose", "=", "request")]).state = "sent"
+        before = self.env["mail.mail"].sudo().search([])
+        with self.no_commits():
+            Link._cron_send_links(chunk=2)
+        mail = self.env["mail.mail"].sudo().search([]) - before
+        self.assertEqual(len(mail), 1)
+        for line in lines:
+            self.assertIn(line.name, mail.body_html)
+
+    def test_text_messages_of_one_person_are_one(self):
+        self.create_steps(("approval", 1, "after_start", "sms"))
+        lines = self.submit(3)
+        self.run_on(1)
+        self.assertEqual(lines.reminder_ids.mapped("channel"), ["sms"] * 3)
+        sms = self.env["sms.sms"].sudo().search([("partner_id", "=", self.contact.id)])
+        self.assertEqual(len(sms), 1)
+        links = lines.approval_ids.link_ids.filtered(lambda link: link.purpose == "reminder")
+        for line, link in zip(lines, links.sorted("id"), strict=True):
+            self.assertIn(line.name, sms.body)
+            secret = sms.body.split(f"/ma/{link.uuid}?k=")[1].split()[0]
+            self.assertTrue(link._has_secret(secret))
+        for line in lines:
+            entries = line.evidence_ids.filtered(lambda item: item.type == "request.reminded")
+            self.assertEqual(len(entries), 1)
+        self.assertEqual(len(lines.reminder_ids.leader_id), 1)
+
+    def test_text_messages_about_payments_are_one(self):
+        self.create_steps(("payment", 1, "after_deadline", "sms"))
+        self.client_company.phone = "+32 2 290 34 91"
+        lines = self.create_order().milestone_line_ids[:2]
+        with freeze_time(MONDAY):
+            lines.action_complete()
+        self.run_on(1)
+        sms = self.env["sms.sms"].sudo().search([("partner_id", "=", self.client_company.id)])
+        self.assertEqual(len(sms), 1)
+        self.assertIn("these payments are open", sms.body)
+        for line in lines:
+            self.assertIn(f"{line.name}, $\xa02,500.00: ", sms.body)
+            self.assertIn(f"/my/invoices/{line.invoice_ids.id}", sms.body)
 
 
 @tagged("post_install", "-at_install")

@@ -81,6 +81,18 @@ class TestScale(ApprovalCommon):
         result = self.assertConstant(read_page)
         self.assertEqual(len(result["records"]), 80)
 
+    def test_queue_takes_no_statement_for_each_row(self):
+        multiply(self.order, FEW)
+        spec = {name: {} for name in QUEUE_FIELDS}
+
+        def read_page(limit):
+            return self.Line.web_search_read([("state", "!=", "cancelled")], spec, limit=limit)["records"]
+
+        self.count_statements(lambda: read_page(80))
+        few, rows = self.count_statements(lambda: read_page(8))
+        many, more = self.count_statements(lambda: read_page(80))
+        self.assertEqual((few, len(rows), len(more)), (many, 8, 80))
+
     def test_filter_of_what_is_ready(self):
         self.order.milestone_schedule_id.gate = "none"
         found = self.assertConstant(lambda: self.Line.search_count([("is_ready", "=", True)]))

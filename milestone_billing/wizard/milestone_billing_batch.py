@@ -9,7 +9,13 @@ class MilestoneBillingBatch(models.TransientModel):
     _description = "Milestones: One Step for Many"
 
     operation = fields.Selection(
-        [("complete", "Complete"), ("resend", "Send again"), ("hold", "Hold")],
+        [
+            ("complete", "Complete"),
+            ("resend", "Send again"),
+            ("remind", "Remind"),
+            ("hold", "Hold"),
+            ("open", "Open before payment"),
+        ],
         required=True,
         default="complete",
     )
@@ -35,7 +41,7 @@ class MilestoneBillingBatch(models.TransientModel):
         for batch in self:
             rows = [batch._prepare_preview_row(line) for line in batch.line_ids._origin]
             batch.ready_count = sum(not row["obstacle"] for row in rows)
-            batch.sends_mail = any(row["recipients"] for row in rows)
+            batch.sends_mail = batch.operation != "remind" and any(row["recipients"] for row in rows)
             batch.preview = self.env["ir.qweb"]._render(
                 "milestone_billing.batch_preview", {"rows": rows, "operation": batch.operation}
             )
@@ -62,6 +68,10 @@ class MilestoneBillingBatch(models.TransientModel):
             return False
         if self.operation == "resend":
             return False if line.state == "submitted" else self.env._("It is not with the client.")
+        if self.operation == "remind":
+            return line._get_reminder_obstacle()
+        if self.operation == "open":
+            return False if line.is_blocked_by_payment else self.env._("It is not blocked by a payment.")
         return False if line.can_complete else line.blocked_reason or self.env._("It is billed already.")
 
     def _get_outcome(self, line):
@@ -69,6 +79,10 @@ class MilestoneBillingBatch(models.TransientModel):
             return self.env._("Nothing completes or posts it until it is resumed.")
         if self.operation == "resend":
             return self.env._("A new review link is sent to everybody who has not decided yet.")
+        if self.operation == "remind":
+            return line._get_reminder_outcome()
+        if self.operation == "open":
+            return self.env._("Time can be planned for it, and it can be completed, before the payment.")
         if line.approval_required:
             return self.env._("A draft invoice is made and the client is asked to review the work.")
         if line.company_id.milestone_invoice_posting == "always":
@@ -76,14 +90,16 @@ class MilestoneBillingBatch(models.TransientModel):
         return self.env._("A draft invoice is made and waits for finance.")
 
     def _get_recipients(self, line):
-        """Give the people who receive a review link.
+        """Give the people who receive a message.
 
         :rtype: res.partner
         """
         if self.operation == "resend":
             seats = line.sudo()._get_current_approval().seat_ids
             return seats.filtered(lambda seat: not seat._get_decision()).partner_id
-        if self.operation == "hold" or not line.approval_required:
+        if self.operation == "remind":
+            return line.sudo()._get_reminder_partners(line._get_reminder_source()[0])
+        if self.operation in ("hold", "open") or not line.approval_required:
             return self.env["res.partner"]
         return line.sudo().schedule_id.approver_ids.partner_id or line.partner_id
 
@@ -149,10 +165,17 @@ class MilestoneBillingBatch(models.TransientModel):
         lines = self.line_ids.filtered(lambda line: not self._get_obstacle(line))
         if not lines:
             raise UserError(self.env._("None of the chosen milestones allows this step. See why below."))
+        self._do_step(lines)
+        return {"type": "ir.actions.act_window_close"}
+
+    def _do_step(self, lines):
         if self.operation == "hold":
             lines.action_hold(self.reason)
+        elif self.operation == "open":
+            lines.action_open_gate(self.reason)
         elif self.operation == "resend":
             lines.action_resend()
+        elif self.operation == "remind":
+            lines.action_remind()
         else:
             lines.action_complete()
-        return {"type": "ir.actions.act_window_close"}

@@ -36,11 +36,12 @@ class MilestoneBillingCharge(models.TransientModel):
     def _find_enrolment(self):
         """Find the agreement that is charged: that of the project, else of the customer; those of retainers last."""
         Enrolment = self.env["milestone.billing.enrolment"]
-        partners = self.partner_id._origin | self.partner_id._origin.commercial_partner_id
         found = (
             Enrolment.search([("project_id", "=", self.project_id._origin.id)]) if self.project_id else None
         )
-        found = found or Enrolment.search([("partner_id", "in", partners.ids)])
+        customer = self.partner_id._origin
+        found = found or Enrolment.search([("partner_id", "=", customer.id)])
+        found = found or Enrolment.search([("partner_id", "child_of", customer.commercial_partner_id.ids)])
         return found.sorted(lambda item: bool(item.retainer_ids))[:1]
 
     @api.depends("enrolment_id")
