@@ -95,6 +95,8 @@
         "demo/milestone_billing_demo_demand.xml",
         "demo/milestone_billing_demo_building.xml",
         "demo/milestone_billing_demo_changes.xml",
+        # Nothing of these waits for the client's decision.
+        "demo/milestone_billing_demo_contracts.xml",
     ],
     "assets": {
         "web.assets_frontend": [

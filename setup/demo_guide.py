@@ -41,6 +41,9 @@ def main():
   5. Invoicing > Customers > Invoices: open one and print it.
   6. As client, under My Account: a change order waits (before and after, paper); the retainer shows its hours.
   7. As finance: Milestone Billing > On-Demand Billing: Charge Now. Retainers: Bill Next, Send Statement.
+  8. As finance, orders of Meadow Homes: the show house came part-billed (Billed Before), the loading dock waits for
+     Release Retainage (on its schedule), the garden pavilion for End Contract. The bakery's booking app is blocked
+     by an overdue payment: Remind, or Open before Payment.
 
   No mail leaves this machine; what would be sent is under Settings > Technical > Emails (as admin).
   Ctrl-C stops it. The server's log: {log}

@@ -232,7 +232,7 @@ class MilestoneBillingSchedule(models.Model):
 
     change_ids = fields.One2many("milestone.billing.change", "schedule_id", string="Change Orders")
 
-    def propose_change(self, lines, name=None, reason=None, billing="own"):
+    def propose_change(self, lines, name=None, reason=None, billing="own", idempotency_key=None):
         """Propose a change of a confirmed order to the client's approvers.
 
         :param list lines: positions, each with `order_line_id` (a line that changes) or `product_id` (a new
@@ -240,6 +240,7 @@ class MilestoneBillingSchedule(models.Model):
         :param str name: title; the client reads it.
         :param str reason: what changes and why.
         :param str billing: `own` for a milestone of its own, `spread` for the open milestones.
+        :param str idempotency_key: the same key with the same arguments gives the same answer.
         :return: ``{"change_id": int}``
         :rtype: dict
         :raise AccessError: for anybody who may not write the order.
@@ -247,6 +248,14 @@ class MilestoneBillingSchedule(models.Model):
         """
         self.ensure_one()
         self.check_access("write")
+        return self.env["milestone.billing.idempotency"]._answer_once(
+            idempotency_key,
+            "propose_change",
+            [self.id, lines, name, reason, billing],
+            lambda: {"change_id": self._propose_change(lines, name, reason, billing).id},
+        )
+
+    def _propose_change(self, lines, name, reason, billing):
         allowed = {"order_line_id", "product_id", "quantity", "price_unit", "name"}
         positions = [{key: value for key, value in line.items() if key in allowed} for line in lines]
         change = self.env["milestone.billing.change"].create(
@@ -259,4 +268,4 @@ class MilestoneBillingSchedule(models.Model):
             }
         )
         change.action_propose()
-        return {"change_id": change.id}
+        return change

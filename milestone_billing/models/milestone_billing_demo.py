@@ -70,6 +70,22 @@ class MilestoneBillingDemo(models.AbstractModel):
         return link._decide(kind, form, LEVELS[1], visit)
 
     @api.model
+    def _remind(self, line_id, step_id):
+        """Take one step of the reminders about a milestone, whatever day of the week the demo is installed on.
+
+        :param int line_id: milestone.
+        :param int step_id: `milestone.billing.reminder.step`.
+        :raise AccessError: once the database serves anybody.
+        """
+        self._check_is_installing()
+        line = self.env["milestone.billing.line"].browse(line_id)
+        step = self.env["milestone.billing.reminder.step"].browse(step_id)
+        purpose, source, _anchors = line._get_reminder_source()
+        base = {"line_id": line.id, "purpose": purpose, "source": source, "step_id": step.id}
+        reminders = line._prepare_step_reminders(base, step.channel)
+        self.env["milestone.billing.reminder"].create(reminders)._send()
+
+    @api.model
     def _prepare_form(self, approval, seat, reason):
         return {
             "snapshot_sha256": approval.snapshot_sha256,

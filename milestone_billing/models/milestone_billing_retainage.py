@@ -156,7 +156,7 @@ class MilestoneBillingSchedule(models.Model):
 
     # === RELEASE ===
 
-    def release_retainage(self, amount=None, percent=None):
+    def release_retainage(self, amount=None, percent=None, idempotency_key=None):
         """Release what the client holds back, in part or whole, with a document of its own.
 
         The document asks for the amount and clears the retainage account; it is no revenue. Where the tax on what is
@@ -164,6 +164,7 @@ class MilestoneBillingSchedule(models.Model):
 
         :param amount: how much, number or decimal text in the currency of the order.
         :param percent: how much of what is held, 0 to 100; everything when neither is given.
+        :param str idempotency_key: the same key with the same arguments gives the same answer.
         :return: ``{"invoice_id", "amount"}``, `amount` as the document asks for it.
         :rtype: dict
         :raise AccessError: for anybody but billing users.
@@ -171,10 +172,17 @@ class MilestoneBillingSchedule(models.Model):
         """
         self.ensure_one()
         self._check_may_release()
-        schedule = self.sudo()
-        schedule._lock()
-        units = schedule._get_release_units(amount, percent)
-        line = self.env["milestone.billing.line"].sudo().create(schedule._prepare_release_line_values(units))
+        return self.env["milestone.billing.idempotency"]._answer_once(
+            idempotency_key,
+            "release_retainage",
+            [self.id, amount, percent],
+            lambda: self.sudo()._release(amount, percent),
+        )
+
+    def _release(self, amount, percent):
+        self._lock()
+        units = self._get_release_units(amount, percent)
+        line = self.env["milestone.billing.line"].create(self._prepare_release_line_values(units))
         line._complete(trigger="release")
         invoice = line._get_live_invoice()
         return {"invoice_id": invoice.id, "amount": invoice.amount_total}

@@ -3,7 +3,7 @@ import re
 import time
 from datetime import timedelta
 
-from odoo import fields
+from odoo import Command, fields
 from odoo.tests import HttpCase, tagged
 from odoo.tools import file_open, mute_logger
 
@@ -34,6 +34,18 @@ class TestApiDoc(MilestoneBillingCommon, HttpCase):
         cls.values = {
             "ORDER": order.id,
             "LINE": order.milestone_line_ids[0].id,
+            "NEXT": order.milestone_line_ids[1].id,
+            "THIRD": order.milestone_line_ids[2].id,
+            "QUOTATION": cls.env["sale.order"]
+            .create(
+                {
+                    "partner_id": cls.client_company.id,
+                    "company_id": cls.company.id,
+                    "order_line": [Command.create({"product_id": cls.service.id})],
+                }
+            )
+            .id,
+            "TEMPLATE": cls.env.ref("milestone_billing.milestone_billing_template_half").id,
             "SCHEDULE": order.milestone_schedule_id.id,
             "RETAINED": retained.milestone_schedule_id.id,
             "PRODUCT": cls.service.id,
@@ -60,12 +72,39 @@ class TestApiDoc(MilestoneBillingCommon, HttpCase):
         self.assertEqual(len(answers["milestone.billing.line/search_read"]), 4)
         self.assertEqual(answers["milestone.billing.line/complete"][0]["id"], self.values["LINE"])
         statement = answers["milestone.billing.schedule/get_statement"]
-        self.assertEqual((statement["contract_sum"], statement["completed_to_date"]), ("10000.00", "2500.00"))
+        self.assertEqual((statement["contract_sum"], statement["completed_to_date"]), ("10000.00", "5000.00"))
         self.assertEqual(answers["milestone.billing.schedule/tie_out"], {"ok": True, "differences": []})
         self.assertTrue(answers["milestone.billing.line/verify_evidence"]["ok"])
+        buttons = self.env["milestone.billing.line"].browse([self.values["NEXT"], self.values["THIRD"]])
+        self.assertTrue(buttons[0].invoice_ids)
+        self.assertEqual(buttons[1].state, "cancelled")
+        quotation = self.env["sale.order"].browse(self.values["QUOTATION"])
+        self.assertEqual(len(quotation.milestone_line_ids), 2)
+        self.assertTrue(answers["milestone.billing.line/export_evidence"]["content"])
         self.assertTrue(answers["milestone.billing.schedule/propose_change"]["change_id"])
         self.assertEqual(answers["milestone.billing.enrolment/charge"]["amount_total"], 750.5)
         self.assertEqual(answers["milestone.billing.schedule/release_retainage"]["amount"], 125.0)
+
+    def test_every_keyed_example_may_be_sent_again(self):
+        examples = [
+            (path, self.fill(body)) for path, body in CURL.findall(self.text) if "idempotency_key" in body
+        ]
+        self.assertEqual(len(examples), 4)
+        orders = self.env["sale.order"].browse(self.values["ORDER"])
+        for path, body in examples:
+            first = self.call(path, body)
+            self.assertEqual(first.status_code, 200, first.text[:300])
+            self.assertEqual(self.call(path, body).json(), first.json(), path)
+            values = json.loads(body)
+            changed = next(name for name in ("description", "name", "percent") if name in values)
+            other = json.dumps({**values, changed: 40 if changed == "percent" else "Other"})
+            with mute_logger("odoo.http", "odoo.addons.rpc.controllers.json2"):
+                self.assertEqual(self.call(path, other).status_code, 422, path)
+        self.env.invalidate_all()
+        self.assertEqual(len(orders.milestone_schedule_id.change_ids), 1)
+        retained = self.env["milestone.billing.schedule"].browse(self.values["RETAINED"])
+        releases = retained.line_ids.filtered(lambda line: line.kind == "retainage_release")
+        self.assertEqual(len(releases), 1)
 
     def test_call_is_idempotent(self):
         body = json.dumps({"ids": [self.values["LINE"]], "idempotency_key": "again"})

@@ -21,8 +21,8 @@ class TestImport(MilestoneBillingCommon):
         with file_open("milestone_billing/static/xls/milestones_import.csv") as file:
             return file.read()
 
-    def find(self):
-        return self.env["sale.order"].search([("origin", "=like", "OLD-%")])
+    def find(self, reference="OLD-%"):
+        return self.env["sale.order"].search([("origin", "=like", reference)], order="origin")
 
     def test_template_file_is_imported(self):
         wizard = self.make(self.get_template(), is_confirmed=True)
@@ -30,7 +30,8 @@ class TestImport(MilestoneBillingCommon):
         self.assertIn("can be imported", wizard.result)
         self.assertFalse(self.find(), "a check leaves nothing behind")
         action = wizard.action_import()
-        order = self.env["sale.order"].search(action["domain"])
+        orders = self.env["sale.order"].search(action["domain"], order="origin")
+        order, part_billed = orders
         self.assertEqual(
             (order.partner_id.name, order.amount_untaxed, order.state), ("Acme Ltd", 12000.0, "sale")
         )
@@ -43,6 +44,20 @@ class TestImport(MilestoneBillingCommon):
             ],
         )
         self.assertConserved(order)
+        self.assertRecordValues(
+            part_billed.milestone_line_ids,
+            [
+                {"amount_untaxed": 3200.0, "amount_billed": 3200.0, "invoice_status": "before"},
+                {"amount_untaxed": 2400.0, "amount_billed": 1200.0, "invoice_status": "none"},
+                {"amount_untaxed": 2400.0, "amount_billed": 0.0, "invoice_status": "none"},
+            ],
+        )
+        schedule = part_billed.milestone_schedule_id
+        self.assertEqual(
+            schedule.opening_ids.mapped("reference"), ["OLD-INV-118", "OLD-INV-131"], "with number and day"
+        )
+        self.assertEqual((schedule.amount_before, schedule.amount_retained), (4400.0, 160.0))
+        self.assertConserved(part_billed)
 
     def test_workbook_is_imported_like_csv(self):
         book = openpyxl.Workbook()
@@ -51,20 +66,22 @@ class TestImport(MilestoneBillingCommon):
         file = io.BytesIO()
         book.save(file)
         self.make(file.getvalue(), "orders.xlsx").action_import()
-        self.assertEqual(self.find().milestone_line_ids.mapped("amount_untaxed"), [3000.0, 3000.0, 6000.0])
-        self.assertEqual(self.find().state, "draft")
+        order = self.find("OLD-0042")
+        self.assertEqual(order.milestone_line_ids.mapped("amount_untaxed"), [3000.0, 3000.0, 6000.0])
+        self.assertEqual(order.state, "draft")
+        self.assertEqual(len(self.find("OLD-0043").milestone_line_ids.opening_ids), 2)
 
     def test_errors_name_their_rows_and_nothing_is_imported(self):
         good = self.get_template()
-        bad = good + "Beta,,OLD-2,,x,Start,120,never,,\n,,OLD-2,,,End,rest,date,soon,\n"
+        bad = good + "Gamma,,OLD-2,,x,Start,120,never,,\n,,OLD-2,,,End,rest,date,soon,\n"
         wizard = self.make(bad)
         wizard.action_import()
         for text in (
-            "Row 5: “product”",
-            "Row 5: “amount”",
-            "Row 5: “percent”",
-            "Row 5: “trigger”",
-            "Row 6: “date”",
+            "Row 8: “product”",
+            "Row 8: “amount”",
+            "Row 8: “percent”",
+            "Row 8: “trigger”",
+            "Row 9: “date”",
         ):
             self.assertIn(text, wizard.result)
         self.assertFalse(self.find())
@@ -72,19 +89,19 @@ class TestImport(MilestoneBillingCommon):
     def test_refusals_of_the_schedule_name_the_row(self):
         bad = (
             self.get_template()
-            + "Beta,,OLD-2,Website,100,Only half,50,,,\nBeta,,OLD-3,Nothing,1,All,rest,,,\n"
+            + "Gamma,,OLD-2,Website,100,Only half,50,,,\nGamma,,OLD-3,Nothing,1,All,rest,,,\n"
         )
         wizard = self.make(bad)
         wizard.action_import()
-        self.assertIn("Row 5", wizard.result)
+        self.assertIn("Row 8", wizard.result)
         self.assertIn("short of the order", wizard.result)
-        self.assertIn("Row 6: There is no product “Nothing”", wizard.result)
+        self.assertIn("Row 9: There is no product “Nothing”", wizard.result)
         self.assertFalse(self.find())
 
     def test_customer_is_found_again(self):
         self.client_company.email = "office@acme.example"
         self.make(self.get_template()).action_import()
-        self.assertEqual(self.find().partner_id, self.client_company)
+        self.assertEqual(self.find("OLD-0042").partner_id, self.client_company)
 
     def test_other_files_and_other_people_are_refused(self):
         for content, name in ((b"\xff\xfe\x00", "a.csv"), (b"PK", "a.xlsx"), (b"a,b\n1,2\n", "a.csv")):
