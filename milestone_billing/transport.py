@@ -1,18 +1,23 @@
 """The only place that talks to an address which a user typed; other addons begin here too.
 
 The name is resolved once and the connection goes to that very address, so that a name which answers
-differently the second time cannot lead inside. No redirects, no proxy, no cookies, no answer is kept.
+differently the second time cannot lead inside. No redirects, no proxy, no cookies; an answer is read only where it is
+asked for, up to a size and within a time.
 """
 
 import socket
+import time
 from typing import NamedTuple
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from .tools.url_guard import choose_ip, parse
 
 TIMEOUT_S = 10
+ANSWER_SECONDS_MAX = 20
+_CHUNK = 16 * 1024
 
 
 class _PinnedAdapter(HTTPAdapter):
@@ -46,16 +51,18 @@ class Pinned(NamedTuple):
     origin: str
 
 
-def pin(url, allowed_origins=()):
+def pin(url, allowed_origins=(), is_plain_allowed=False):
     """Resolve and check an address once, and return what connects to the result and to nothing else.
 
     :param str url: typed by a user.
     :param allowed_origins: ``host:port`` texts that may be private and plain http.
+    :param bool is_plain_allowed: plain http to a public address will do: nothing sent there is secret.
     :rtype: Pinned
     :raise UrlError: if the address is refused.
     """
     target = parse(url)
-    ip = choose_ip(target, resolve(target.host, target.port), set(allowed_origins))
+    ips = resolve(target.host, target.port)
+    ip = choose_ip(target, ips, set(allowed_origins), is_plain_allowed)
     session = requests.Session()
     session.trust_env = False
     if target.scheme == "https":
@@ -88,3 +95,47 @@ def post(url, body, headers, allowed_origins=()):
         ) as response,
     ):
         return response.status_code
+
+
+class AnswerError(requests.RequestException):
+    """An answer that is too large or takes too long."""
+
+
+def ask(url, body, headers, answer_max, allowed_origins=()):
+    """Post a body that holds no secret to a public address and read the answer.
+
+    :param str url: typed by a user; plain http will do, so whoever asks must be able to check the answer itself.
+    :param bytes body: what to send.
+    :param int answer_max: bytes of the answer at most.
+    :param allowed_origins: ``host:port`` texts that may be private.
+    :return: the HTTP status and the bytes of the answer.
+    :rtype: tuple[int, bytes]
+    :raise UrlError: if the address is refused.
+    :raise requests.RequestException: if there is no answer, or an `AnswerError`.
+    """
+    pinned = pin(url, allowed_origins, is_plain_allowed=True)
+    headers = {**headers, "Host": pinned.origin, "Accept-Encoding": "identity"}
+    options = {"timeout": TIMEOUT_S, "allow_redirects": False, "stream": True}
+    with (
+        pinned.session as session,
+        session.post(pinned.url, data=body, headers=headers, **options) as response,
+    ):
+        return response.status_code, _read(response, answer_max)
+
+
+def _read(response, answer_max):
+    """Read what is there, without waiting for more: a slow sender cannot hold the connection beyond its time."""
+    parts, size, deadline = [], 0, time.monotonic() + ANSWER_SECONDS_MAX
+    try:
+        while chunk := response.raw.read1(_CHUNK):
+            size += len(chunk)
+            if size > answer_max:
+                raise AnswerError(f"the answer is larger than {answer_max} bytes")
+            if time.monotonic() > deadline:
+                raise AnswerError("the answer takes too long")
+            parts.append(chunk)
+    except (HTTPError, OSError) as error:
+        if isinstance(error, requests.RequestException):
+            raise
+        raise AnswerError(type(error).__name__) from error
+    return b"".join(parts)

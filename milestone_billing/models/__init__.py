@@ -30,6 +30,7 @@ from . import milestone_billing_line_proof
 from . import milestone_billing_idempotency
 from . import milestone_billing_approver
 from . import milestone_billing_evidence_protected
+from . import milestone_billing_evidence_logged
 from . import milestone_billing_evidence_log
 from . import milestone_billing_evidence_head
 from . import milestone_billing_evidence
@@ -47,6 +48,7 @@ from . import milestone_billing_evidence_check
 from . import milestone_billing_evidence_check_log
 from . import milestone_billing_evidence_erasure
 from . import milestone_billing_evidence_anchor_mail
+from . import milestone_billing_evidence_stamp
 from . import res_company_evidence
 from . import milestone_billing_approval
 from . import milestone_billing_approval_seat

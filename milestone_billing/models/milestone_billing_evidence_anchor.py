@@ -8,7 +8,7 @@ class MilestoneBillingEvidenceAnchor(models.Model):
 
     _name = "milestone.billing.evidence.anchor"
     _description = "Evidence Anchor"
-    _inherit = "milestone.billing.evidence.protected"
+    _inherit = ["milestone.billing.evidence.protected", "milestone.billing.evidence.logged"]
     _log_access = False
     _order = "log_id, size desc, id"
     _rec_name = "reference"

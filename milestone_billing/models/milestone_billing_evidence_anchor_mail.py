@@ -21,18 +21,11 @@ class MilestoneBillingEvidenceAnchor(models.Model):
 
     @api.model
     def _get_unmailed(self, company):
-        Log = self.env["milestone.billing.evidence.log"].sudo()
-        domain = [("company_ref", "=", company.id), ("database_uuid", "=", Log._get_database_uuid())]
-        log = Log.search(domain, limit=1)
-        checkpoint = (
-            self.env["milestone.billing.evidence.checkpoint"]
-            .sudo()
-            .search([("log_id", "=", log.log_id)], limit=1)
-        )
-        known = self.sudo().search_count(
-            [("digest", "=", checkpoint.digest), ("kind", "=", "email")], limit=1
-        )
-        return checkpoint.browse() if known else checkpoint
+        """Give the newest checkpoint of a company, when its log says something new since the last mail."""
+        newest = self.env["milestone.billing.evidence.checkpoint"]._get_newest(company)
+        domain = [("log_id", "=", newest.log_id), ("kind", "=", "email")]
+        last = self.sudo().search(domain, order="size desc", limit=1)
+        return newest if newest and newest._has_news(last.size) else newest.browse()
 
     @api.model
     def _mail(self, company, checkpoint):

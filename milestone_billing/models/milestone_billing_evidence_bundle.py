@@ -4,7 +4,7 @@ from pathlib import Path
 
 from odoo import api, models
 
-from ..tools import evidence_bundle, verify
+from ..tools import evidence_bundle, timestamp, verify
 from ..tools.checkpoint import pem_from_raw
 from ..tools.merkle import MerkleTree
 from ..tools.retention import is_disclosed
@@ -133,14 +133,16 @@ class MilestoneBillingEvidenceBundle(models.AbstractModel):
 
     @api.model
     def _get_checkpoints(self, log, index):
-        """Give the first checkpoint that covers a place, made if there is none, and the first anchored one after it."""
+        """Give the first checkpoint that covers a place, made if there is none, and the next one of each kind of anchor."""
         Checkpoint = self.env["milestone.billing.evidence.checkpoint"].sudo()
         first = Checkpoint._get_covering(log.log_id, index) or Checkpoint._make(log)
         domain = [("log_id", "=", log.log_id), ("size", ">=", first.size)]
-        anchor = (
-            self.env["milestone.billing.evidence.anchor"].sudo().search(domain, order="size, id", limit=1)
+        sizes = (
+            self.env["milestone.billing.evidence.anchor"].sudo()._read_group(domain, ["kind"], ["size:min"])
         )
-        anchored = Checkpoint.search([("log_id", "=", log.log_id), ("size", "=", anchor.size)], limit=1)
+        anchored = Checkpoint.search(
+            [("log_id", "=", log.log_id), ("size", "in", [size for _kind, size in sizes])], order="size"
+        )
         return first + (anchored - first)
 
     @api.model
@@ -167,9 +169,28 @@ class MilestoneBillingEvidenceBundle(models.AbstractModel):
             if anchor.kind == "email" and anchor.payload:
                 files[f"anchors/mail/{name}.eml"] = anchor.payload.encode()
             elif anchor.kind == "rfc3161" and anchor.payload:
-                files[f"anchors/rfc3161/{name}.tsr"] = base64.b64decode(anchor.payload)
+                files |= self._prepare_stamp(f"anchors/rfc3161/{name}", anchor)
             elif anchor.kind in ("onchain", "ots", "witness"):
                 onchain.append({"kind": anchor.kind, "digest": anchor.digest, "reference": anchor.reference})
         if onchain:
             files["anchors/onchain.json"] = verify.canonical({"v": 1, "anchors": onchain})
+        return files
+
+    @api.model
+    def _prepare_stamp(self, name, anchor):
+        """Write a time stamp: the answer, the question that it answers, the certificates in it.
+
+        The question is made again from the answer: equal arguments give equal bytes.
+        """
+        answer = base64.b64decode(anchor.payload)
+        files = {f"{name}.tsr": answer}
+        try:
+            stamp = timestamp.read_stamp(answer)
+        except timestamp.TimeStampError:
+            # Another module recorded it, or somebody changed it; `verify.py` says what it is.
+            return files
+        if stamp.nonce is not None:
+            files[f"{name}.tsq"] = timestamp.build_request(anchor.digest, stamp.nonce)
+        for number, certificate in enumerate(stamp.certificates, 1):
+            files[f"{name}_{number}.cer"] = certificate
         return files

@@ -2,7 +2,7 @@ import logging
 from pathlib import Path
 
 from odoo import api, fields, models
-from odoo.tools import config
+from odoo.tools import SQL, config
 
 from ..tools.checkpoint import load_private_key, make_note, public_bytes
 from ..tools.merkle import load_frontier
@@ -17,7 +17,7 @@ class MilestoneBillingEvidenceCheckpoint(models.Model):
 
     _name = "milestone.billing.evidence.checkpoint"
     _description = "Evidence Log Checkpoint"
-    _inherit = "milestone.billing.evidence.protected"
+    _inherit = ["milestone.billing.evidence.protected", "milestone.billing.evidence.logged"]
     _log_access = False
     _order = "log_id, size desc"
     _rec_name = "digest"
@@ -83,3 +83,33 @@ class MilestoneBillingEvidenceCheckpoint(models.Model):
         """Give the smallest checkpoint of a log that covers a place."""
         domain = [("log_id", "=", log_id), ("size", ">", index)]
         return self.sudo().search(domain, order="size", limit=1)
+
+    @api.model
+    def _get_newest(self, company):
+        """Give the newest checkpoint of a company's log in this database; that of a copy's original is not ours."""
+        Log = self.env["milestone.billing.evidence.log"].sudo()
+        domain = [("company_ref", "=", company.id), ("database_uuid", "=", Log._get_database_uuid())]
+        log = Log.search(domain, limit=1)
+        return self.sudo().search([("log_id", "=", log.log_id)], limit=1)
+
+    def _has_news(self, size):
+        """Tell whether one checkpoint covers anything since a size but traces of anchors: those alone need no anchor.
+
+        :param int size: of the log, when it was anchored last.
+        :rtype: bool
+        """
+        self.ensure_one()
+        self.env.cr.execute(
+            SQL(
+                """
+                SELECT 1 FROM milestone_billing_evidence_leaf AS leaf
+                  JOIN milestone_billing_evidence AS entry ON entry.entry_hash = leaf.entry_hash
+                 WHERE leaf.log_id = %s AND leaf.index >= %s AND leaf.index < %s
+                   AND entry.type <> 'anchor.recorded' LIMIT 1
+                """,
+                self.log_id,
+                size,
+                self.size,
+            )
+        )
+        return bool(self.env.cr.fetchone())

@@ -17,7 +17,7 @@ class MilestoneBillingEvidenceLeaf(models.Model):
 
     _name = "milestone.billing.evidence.leaf"
     _description = "Place in the Evidence Log"
-    _inherit = "milestone.billing.evidence.protected"
+    _inherit = ["milestone.billing.evidence.protected", "milestone.billing.evidence.logged"]
     _log_access = False
     _order = "log_id, index"
     _rec_name = "entry_hash"

@@ -1,5 +1,7 @@
-from odoo import fields, models
+from odoo import api, fields, models
+from odoo.exceptions import ValidationError
 
+from ..tools import url_guard
 from ..tools.retention import DISPUTE_DAYS_MIN, IDENTITY, NETWORK, TECHNICAL
 
 FINANCIAL_DAYS = 10 * 365
@@ -32,6 +34,16 @@ class ResCompany(models.Model):
         string="Evidence Mailbox",
         help="A mailbox, best with another provider, which gets the state of the evidence log once a day.",
     )
+    milestone_record_device = fields.Boolean(
+        string="Record the Client's Device",
+        default=True,
+        help="A random name in a cookie of your portal, and a hash of browser and language. "
+        "Card schemes ask for it in disputes.",
+    )
+    milestone_stamp_url = fields.Char(
+        string="Time Stamping Authority",
+        help="Address of an authority that stamps by RFC 3161. It gets a hash and learns nothing else.",
+    )
 
     _milestone_retention_identity_min = models.Constraint(
         f"CHECK (milestone_retention_identity_days >= {DISPUTE_DAYS_MIN})",
@@ -46,6 +58,21 @@ class ResCompany(models.Model):
         "CHECK (milestone_retention_technical_days >= 30 AND milestone_retention_financial_days >= 365)",
         "Technical data must be kept for at least 30 days, submissions for at least a year.",
     )
+
+    @api.constrains("milestone_stamp_url")
+    def _check_milestone_stamp_url(self):
+        for company in self.filtered("milestone_stamp_url"):
+            try:
+                url_guard.parse(company.milestone_stamp_url)
+            except url_guard.UrlError as refusal:
+                raise ValidationError(
+                    self.env._(
+                        "“%(url)s” cannot be used as time stamping authority (%(code)s). Enter an address that begins "
+                        "with https:// or http:// and holds no password.",
+                        url=company.milestone_stamp_url,
+                        code=refusal.code,
+                    )
+                ) from refusal
 
 
 class ResConfigSettings(models.TransientModel):
@@ -64,3 +91,5 @@ class ResConfigSettings(models.TransientModel):
         related="company_id.milestone_retention_financial_days", readonly=False
     )
     milestone_anchor_email = fields.Char(related="company_id.milestone_anchor_email", readonly=False)
+    milestone_stamp_url = fields.Char(related="company_id.milestone_stamp_url", readonly=False)
+    milestone_record_device = fields.Boolean(related="company_id.milestone_record_device", readonly=False)

@@ -30,6 +30,7 @@ from . import test_evidence_print
 from . import test_evidence_race
 from . import test_evidence_rpc
 from . import test_gate
+from . import test_evidence_stamp
 from . import test_evidence_tamper
 from . import test_import
 from . import test_invoicing

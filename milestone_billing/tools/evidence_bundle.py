@@ -83,6 +83,7 @@ To check it you need Python 3.11 or later and nothing else:
     unzip BUNDLE.zip verify/verify.py
     python verify/verify.py BUNDLE.zip
     python verify/verify.py BUNDLE.zip --head HASH   (the chain head in a receipt you were sent)
+    python verify/verify.py BUNDLE.zip --tsa-ca PEM  (the root certificate of the authority that stamped the log)
 
 It recomputes every hash and the state of the approval from the events, and gives a verdict for each item.
 The program is one file; read it before you run it, or write your own: the format is described at its functions.
@@ -95,7 +96,8 @@ chain/hashes.txt     number and hash of each event
 chain/values.jsonl   personal data of the events, with the salt that ties each value to its event
 chain/withheld.jsonl personal data that exists but is not for the reader of this copy
 log/                 the seller's log: signed checkpoints, proofs that the events stand in it, the public key
-anchors/             traces of the log outside the seller's reach
+anchors/             traces of the log outside the seller's reach: mails, time stamps (.tsr, with the question .tsq and
+                     the certificates .cer), transactions; also: openssl ts -reply -in FILE.tsr -text
 consent/, notice/    the texts the client agreed to and was informed by
 proof/               the files the client was shown; sha256sum gives the value named in the snapshot
 invoice/             the invoice that was issued

@@ -62,13 +62,14 @@ def is_public(ip: str) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def choose_ip(target: Target, ips, allowed_origins) -> str:
+def choose_ip(target: Target, ips, allowed_origins, is_plain_allowed=False) -> str:
     """Return the IP address to connect to.
 
     All answers of the name must be public, so that a name with one private address cannot be retried
     until it hits. A host and port which the server's administrator listed is allowed as it is. Plain
     http is for listed hosts only: a key in the URL must not travel in the clear.
 
+    :param bool is_plain_allowed: nothing in the message is secret, and its answer is signed.
     :raise UrlError: ``unresolved``, ``private`` or ``plain_http``.
     """
     ips = list(ips)
@@ -78,6 +79,6 @@ def choose_ip(target: Target, ips, allowed_origins) -> str:
         return ips[0]
     if not all(is_public(ip) for ip in ips):
         raise UrlError("private")
-    if target.scheme != "https":
+    if target.scheme != "https" and not is_plain_allowed:
         raise UrlError("plain_http")
     return ips[0]

@@ -1,8 +1,9 @@
 """Check the evidence of a milestone approval: ``python verify.py bundle.zip``.
 
 One file, Python 3.11 or later, standard library only, so that an outsider can read it whole and run it without Odoo.
-The addon itself uses the same functions, so there is one implementation of the rules. Two things need more than
-the standard library: an Ed25519 signature is checked when ``cryptography`` is installed, else reported as NOT PROVIDED.
+The addon itself uses the same functions, so there is one implementation of the rules. Some things need more than the
+standard library, and are reported as NOT PROVIDED without it: signatures by Ed25519, passkey or wallet need Python's
+``cryptography`` or ``eth-account``, those of time stamps the program ``openssl``.
 
 Every item gets a verdict of its own: OK, WARN, FAIL, ERASED or NOT PROVIDED; there is never a bare "valid".
 Exit status: 0 nothing failed, 1 there are warnings, 2 something failed or the bundle cannot be read.
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import binascii
 import email
 import email.policy
 import hashlib
@@ -23,7 +23,10 @@ import hmac
 import itertools
 import json
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -899,6 +902,177 @@ def _verify_wallet_signature(item: dict, typed_data: dict) -> tuple[str, str]:
     return OK, f"signed by wallet {item['address']} over this snapshot"
 
 
+# === TIME STAMP (RFC 3161) ===
+
+_SEQUENCE, _OCTETS, _INTEGER, _TIME_TAG, _TAGGED_0 = 0x30, 0x04, 0x02, 0x18, 0xA0
+_SHA256_OID = bytes.fromhex("608648016503040201")
+_TST_INFO_OID = bytes.fromhex("2a864886f70d0109100104")
+OPENSSL_SECONDS = 30
+
+
+class Der(NamedTuple):
+    """One element of DER: its tag, its content, and all its bytes."""
+
+    tag: int
+    content: bytes
+    whole: bytes
+
+    def parts(self) -> list[Der]:
+        """Return the elements in the content.
+
+        :raise EvidenceError: when the content is not made of elements.
+        """
+        return read_der(self.content)
+
+
+def read_der(data: bytes) -> list[Der]:
+    """Return the elements that bytes are made of.
+
+    :raise EvidenceError: for anything but DER.
+    """
+    found, place = [], 0
+    while place < len(data):
+        start = place
+        head = data[place : place + 2]
+        if len(head) < 2 or head[0] & 0x1F == 0x1F:
+            raise EvidenceError("not DER")
+        place, size = place + 2, head[1]
+        if size >= 0x80:
+            count = size & 0x7F
+            size = int.from_bytes(data[place : place + count]) if 0 < count <= 4 else len(data)
+            place += count
+        if place + size > len(data):
+            raise EvidenceError("not DER: it ends too early")
+        found.append(Der(head[0], data[place : place + size], data[start : place + size]))
+        place += size
+    return found
+
+
+class TimeStamp(NamedTuple):
+    """What an answer of a time stamping authority says: the digest, when, its nonce, its certificates, the token."""
+
+    digest: str
+    time: str
+    nonce: bytes | None
+    certificates: list[bytes]
+    token: bytes
+
+
+def read_time_stamp(data: bytes) -> TimeStamp:
+    """Read an answer (TimeStampResp).
+
+    :raise EvidenceError: when it cannot be read, or the authority refused.
+    """
+    try:
+        (response,) = read_der(data)
+        if response.tag != _SEQUENCE:
+            raise EvidenceError("not a time stamp")
+        status, content = response.parts()
+        if int.from_bytes(status.parts()[0].content) not in (0, 1):
+            raise EvidenceError("the authority refused")
+        signed = content.parts()[1].parts()[0].parts()
+        kind, inner = signed[2].parts()
+        info = inner.parts()[0]
+        if kind.content != _TST_INFO_OID or info.tag != _OCTETS:
+            raise EvidenceError("not a time stamp")
+        (body,) = read_der(info.content)
+        parts = body.parts()
+        digest = _read_imprint(parts[2])
+        nonces = [item.content for item in parts[5:] if item.tag == _INTEGER]
+        certificates = [cert.whole for item in signed if item.tag == _TAGGED_0 for cert in item.parts()]
+        time = parts[4].content.decode() if parts[4].tag == _TIME_TAG else ""
+        return TimeStamp(digest, time, nonces[0] if nonces else None, certificates, content.whole)
+    except EvidenceError:
+        raise
+    except (ValueError, IndexError) as error:
+        raise EvidenceError(f"not a time stamp: {error}") from error
+
+
+def _read_imprint(imprint: Der) -> str:
+    algorithm, digest = imprint.parts()
+    if algorithm.parts()[0].content != _SHA256_OID or digest.tag != _OCTETS:
+        raise EvidenceError("the stamp is not over a SHA-256")
+    return digest.content.hex()
+
+
+def read_time_query(data: bytes) -> tuple[str, bytes | None]:
+    """Read a question (TimeStampReq); return its digest and its nonce.
+
+    :raise EvidenceError: when it cannot be read.
+    """
+    try:
+        (request,) = read_der(data)
+        parts = request.parts()
+        if request.tag != _SEQUENCE:
+            raise EvidenceError("not a question")
+        nonces = [item.content for item in parts[2:] if item.tag == _INTEGER]
+        return _read_imprint(parts[1]), nonces[0] if nonces else None
+    except (ValueError, IndexError) as error:
+        raise EvidenceError(f"not a question: {error}") from error
+
+
+def verify_time_stamp(data: bytes, stamp: TimeStamp, authority: str = "") -> tuple[str, str]:
+    """Check the signature of a time stamp by the program ``openssl``.
+
+    :param bytes data: the answer that was read as ``stamp``.
+    :param str authority: path of a PEM file with the authority's root certificate, from elsewhere; without it, the
+        signature is checked against the certificate in the stamp.
+    :return: verdict and sentence.
+    """
+    said, program = f"stamped at {stamp.time}", shutil.which("openssl")
+    if not program:
+        return NOT_PROVIDED, f"{said}; checking its signature needs the program openssl"
+    with tempfile.TemporaryDirectory() as folder:
+        token, answer, chain = Path(folder, "token"), Path(folder, "answer"), Path(folder, "chain")
+        token.write_bytes(stamp.token)
+        answer.write_bytes(data)
+        chain.write_text("".join(map(_to_pem, stamp.certificates)), encoding="ascii")
+        if authority:
+            command = ["ts", "-verify", "-digest", stamp.digest, "-in", answer, "-CAfile", authority]
+            command += ["-untrusted", chain]
+        else:
+            command = [
+                "cms",
+                "-verify",
+                "-inform",
+                "DER",
+                "-in",
+                token,
+                "-noverify",
+                "-out",
+                Path(folder, "out"),
+            ]
+        try:
+            done = subprocess.run(
+                [program, *command], capture_output=True, timeout=OPENSSL_SECONDS, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return NOT_PROVIDED, f"{said}; openssl could not check it: {type(error).__name__}"
+    return _read_openssl(done, said, authority)
+
+
+def _read_openssl(done: subprocess.CompletedProcess, said: str, authority: str) -> tuple[str, str]:
+    if done.returncode == 0 and authority:
+        return OK, f"{said} by the given authority"
+    if done.returncode == 0:
+        return (
+            OK,
+            f"{said}, signed by the enclosed certificate (compare its root with a copy from the authority)",
+        )
+    # Its own status for a wrong signature; others say that it did not get as far as checking.
+    if b"FAILED" in done.stdout + done.stderr or done.returncode == 4:
+        return FAIL, "the signature of the stamp is wrong" + (
+            ", or not of the given authority" if authority else ""
+        )
+    return NOT_PROVIDED, f"{said}; openssl could not check it"
+
+
+def _to_pem(certificate: bytes) -> str:
+    return (
+        f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(certificate).decode()}-----END CERTIFICATE-----\n"
+    )
+
+
 # === BUNDLE ===
 
 
@@ -931,6 +1105,8 @@ _UNKNOWN_PRINT = (
     "no entry holds its hash; its amounts are those of invoice/content.json, if it was not changed"
 )
 _EXPLAINING = ("README.txt", "verify/", "dispute/")
+_STAMPS = "anchors/rfc3161/"
+_BESIDE = r"\.tsq|_\d+\.cer"
 _KNOWN_PLACES = (
     *_EXPLAINING,
     "manifest.json",
@@ -969,14 +1145,21 @@ class BundleVerifier:
     :param str public_key: the log's key from outside the bundle, hex or PEM; else the one inside is used.
     :param str head: a chain head the reader holds, from a receipt.
     :param list secrets: secrets of invitation links the reader holds.
+    :param str authority: path of the root certificate of a time stamping authority, from outside the bundle.
     """
 
     def __init__(
-        self, bundle: zipfile.ZipFile, public_key: str = "", head: str = "", secrets: Iterable[str] = ()
+        self,
+        bundle: zipfile.ZipFile,
+        public_key: str = "",
+        head: str = "",
+        secrets: Iterable[str] = (),
+        authority: str = "",
     ):
         self.bundle = bundle
         self.names = set(bundle.namelist())
         self.public_key, self.head, self.secrets = public_key, head, list(secrets)
+        self.authority = authority
         self.items: list[Item] = []
         self.sums: dict[str, str] = {}
         self.snapshots: dict[str, dict] = {}
@@ -1419,11 +1602,56 @@ class BundleVerifier:
         digests = {note.digest for note in notes}
         names = self._under("anchors/")
         for name in names:
-            verdict, message = self._check_anchor(name, digests)
-            if verdict:
+            if not name.startswith(_STAMPS):
+                verdict, message = self._check_anchor(name, digests)
                 self._add("anchor", verdict, f"{name}: {message}")
+        self._check_stamps([name for name in names if name.startswith(_STAMPS)], digests)
         if not names:
             self._add("anchor", NOT_PROVIDED, "no anchor outside the seller's reach is enclosed")
+
+    def _check_stamps(self, names: list[str], digests: set[str]) -> None:
+        """Check time stamps, and that the files beside each one are its question and its certificates."""
+        rest = set(names)
+        for name in names:
+            if not name.endswith(".tsr"):
+                continue
+            stem = name.removesuffix(".tsr")
+            pattern = re.compile(f"{re.escape(stem)}({_BESIDE})")
+            beside = [other for other in names if pattern.fullmatch(other)]
+            rest -= {name, *beside}
+            try:
+                data = self._read(name)
+                stamp = read_time_stamp(data)
+                verdict, message = self._check_stamp(data, stamp, digests)
+                self._add("anchor", verdict, f"{name}: {message}")
+                self._check_beside(stem, stamp, beside)
+            except _UNREADABLE as error:
+                self._add("anchor", FAIL, f"{name}: {error}")
+                for other in beside:
+                    self._add("anchor", FAIL, f"{other}: it belongs to no stamp that can be read")
+        for name in sorted(rest):
+            self._add("anchor", FAIL, f"{name}: it belongs to no stamp")
+
+    def _check_stamp(self, data: bytes, stamp: TimeStamp, digests: set[str]) -> tuple[str, str]:
+        if stamp.digest not in digests:
+            return FAIL, "the stamp is over something else"
+        return verify_time_stamp(data, stamp, self.authority)
+
+    def _check_beside(self, stem: str, stamp: TimeStamp, beside: list[str]) -> None:
+        wanted = {f"{stem}_{number}.cer": cert for number, cert in enumerate(stamp.certificates, 1)}
+        question = f"{stem}.tsq" if stamp.nonce is not None else ""
+        for name in sorted({*wanted, question} - {"", *beside}):
+            self._add("anchor", NOT_PROVIDED, f"{name}: not enclosed")
+        for name in beside:
+            data = self._read(name)
+            if name.endswith(".tsq"):
+                good, noun = (
+                    read_time_query(data) == (stamp.digest, stamp.nonce),
+                    "the question of this stamp",
+                )
+            else:
+                good, noun = wanted.get(name) == data, "the certificate of this stamp in its place"
+            self._add("anchor", OK if good else FAIL, f"{name}: {'' if good else 'not '}{noun}")
 
     def _check_unbound(self) -> None:
         """Name what stands in the bundle without an entry behind it, so that nobody takes it for evidence."""
@@ -1445,13 +1673,6 @@ class BundleVerifier:
                 if found
                 else (FAIL, "the mail names another checkpoint")
             )
-        if name.endswith(".tsr"):
-            if not any(binascii.unhexlify(digest) in data for digest in digests):
-                return FAIL, "the token is over something else"
-            return (
-                NOT_PROVIDED,
-                "names the checkpoint; check with: openssl ts -verify -digest <hex> -in <file> -CAfile <ca>",
-            )
         if name.endswith("onchain.json"):
             anchors = self._versioned(name)["anchors"]
             found = all(anchor.get("digest") in digests for anchor in anchors)
@@ -1460,7 +1681,7 @@ class BundleVerifier:
                 if found
                 else (FAIL, "names another")
             )
-        return "", ""
+        return WARN, "it is no anchor of a known kind"
 
 
 class _Merge:
@@ -1501,12 +1722,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--link-secret", action="append", default=[], help="the secret of your invitation link"
     )
     parser.add_argument("--public-key", help="file with the log's public key, from outside the bundle")
+    parser.add_argument("--tsa-ca", default="", help="PEM file with the root of the time stamping authority")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(arguments)
     try:
         key = Path(options.public_key).read_text(encoding="ascii") if options.public_key else ""
         with zipfile.ZipFile(options.bundle) as bundle:
-            items = BundleVerifier(bundle, key, options.head, options.link_secret).run()
+            items = BundleVerifier(bundle, key, options.head, options.link_secret, options.tsa_ca).run()
     except (OSError, *_UNREADABLE) as error:
         items = [Item("bundle", FAIL, f"cannot be read: {error}")]
     status = exit_status(items)

@@ -31,6 +31,9 @@ env["milestone.billing.approval.link"]._cron_send_links()
 env["milestone.billing.change.link"]._cron_send_links()
 env["milestone.billing.webhook.delivery"]._cron_send_deliveries()
 env["milestone.billing.evidence.anchor"]._cron_mail_checkpoints()
+Stamp = env["milestone.billing.evidence.stamp"]
+Stamp._cron_stamp()
+assert Stamp.search([]).mapped("state") == ["failed"], "the copy asks for time stamps"
 assert env["mail.mail"].search_count([]) == mails, "the copy writes in the name of the original"
 
 # Everything is as it was, and goes on.

@@ -57,7 +57,10 @@ assert first.invoice_status == "paid", first.invoice_status
 assert second.invoice_status == "posted", second.invoice_status
 assert third.state == "submitted", third.state
 env.company.milestone_anchor_email = "evidence@elsewhere.example"
+env.company.milestone_stamp_url = "https://stamps.example/tsr"
 third._log_evidence("review.presented", pii={"actor_name": "Zoe", "ip": "203.0.113.7"})
 env.cr.commit()
 env["milestone.billing.evidence.leaf"]._cron_maintain_log()
+env.cr.commit()
+env["milestone.billing.evidence.stamp"]._queue()
 env.cr.commit()

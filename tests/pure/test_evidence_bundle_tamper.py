@@ -4,16 +4,19 @@ Whoever changes a bundle can write a fitting manifest, so it follows every chang
 behind its back.
 """
 
+import functools
 import io
 import json
 import unittest
 import zipfile
 from itertools import pairwise
+from unittest.mock import patch
 
 from conftest import ROOT
 from evidence_sample import KEY, ORIGIN, make_bundle, make_events, make_files, make_snapshot, sha256
-from milestone_billing_tools import checkpoint, evidence_bundle, verify
+from milestone_billing_tools import checkpoint, evidence_bundle, timestamp, verify
 from test_evidence_bundle import check
+from test_timestamp import flip, get_answer
 
 NOTICE = "We record your name."
 MAIL = b"Subject: please review\n\nhttps://example.com/ma/1?k=***\n"
@@ -61,12 +64,23 @@ def rich_files():
         "mail/request_1.eml": MAIL,
         "keys/wallet.json": verify.canonical({"v": 1, "assertions": [assertion]}),
         "anchors/mail/1.eml": f"Content-Type: text/plain\n\n{digest}\n".encode(),
-        "anchors/rfc3161/1.tsr": b"\x30" + bytes.fromhex(digest) + b"\x00",
+        **stamp_files(digest),
         "anchors/onchain.json": verify.canonical(
             {"v": 1, "anchors": [{"digest": digest, "reference": "0x1"}]}
         ),
         "dispute/stripe_evidence.json": b"{}",
         "verify/verify.py": (ROOT / "milestone_billing/tools/verify.py").read_bytes(),
+    }
+
+
+def stamp_files(digest, number=1, nonce=7):
+    """Return a real time stamp over a digest, as a bundle has it."""
+    answer, stem = get_answer(digest, nonce), f"anchors/rfc3161/{number}"
+    certificates = timestamp.read_stamp(answer).certificates
+    return {
+        f"{stem}.tsr": answer,
+        f"{stem}.tsq": timestamp.build_request(digest, nonce),
+        **{f"{stem}_{place}.cer": certificate for place, certificate in enumerate(certificates, 1)},
     }
 
 
@@ -83,9 +97,25 @@ def other(value):
     return value[:-1] + ("0" if value[-1:] != "0" else "1")
 
 
+_real_verify = verify.verify_time_stamp
+
+
+@functools.cache
+def _verify_answer_once(data, authority):
+    return _real_verify(data, verify.read_time_stamp(data), authority)
+
+
+def _verify_once(data, _stamp, authority=""):
+    return _verify_answer_once(data, authority)
+
+
 class TamperCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        # Each bundle holds the same stamp: one process of openssl for it is enough.
+        once = patch.object(verify, "verify_time_stamp", _verify_once)
+        once.start()
+        cls.addClassCleanup(once.stop)
         cls.files = rich_files()
         cls.good = check(make_bundle(cls.files))
 
@@ -170,6 +200,9 @@ class TestFiles(TamperCase):
             "invoice/INV_2026_00002.pdf": ("invoice", "INV_2026_00002.pdf"),
             "anchors/mail/2.eml": ("anchor", "2.eml"),
             "anchors/rfc3161/2.tsr": ("anchor", "2.tsr"),
+            "anchors/rfc3161/2.tsq": ("anchor", "2.tsq", "no stamp"),
+            "anchors/rfc3161/1_3.cer": ("anchor", "1_3.cer"),
+            "anchors/other.bin": ("anchor", "other.bin"),
             "log/checkpoints/000000000002.note": ("log",),
         }
         for name, words in extra.items():
@@ -311,12 +344,65 @@ class TestFields(TamperCase):
                         self.assert_named({**self.files, name: b"".join(changed)})
 
 
+class TestStamps(TamperCase):
+    NAME = "anchors/rfc3161/1"
+
+    def test_each_file_of_a_stamp_is_checked(self):
+        found = {item.message.partition(":")[0]: item.verdict for item in self.good if item.item == "anchor"}
+        for name in self.files:
+            if name.startswith("anchors/rfc3161/"):
+                self.assertEqual(found[name], verify.OK, name)
+
+    def test_every_changed_byte_of_what_is_signed_is_found(self):
+        answer = self.files[f"{self.NAME}.tsr"]
+        info = answer.index(bytes.fromhex(verify.read_time_stamp(answer).digest))
+        for place in (*range(info, info + 60, 3), *range(len(answer) - 256, len(answer), 16)):
+            with self.subTest(place=place):
+                self.assert_named({**self.files, f"{self.NAME}.tsr": flip(answer, place)}, "anchor", "1.tsr")
+
+    def test_every_changed_byte_of_question_and_certificates_is_found(self):
+        for name in ("1.tsq", "1_1.cer", "1_2.cer"):
+            data = self.files[f"anchors/rfc3161/{name}"]
+            for place in range(0, len(data), 11):
+                with self.subTest(name=name, place=place):
+                    changed = {**self.files, f"anchors/rfc3161/{name}": flip(data, place)}
+                    self.assert_named(changed, "anchor")
+
+    def test_missing_parts_are_named(self):
+        for name, verdict in (
+            ("1.tsr", verify.FAIL),
+            ("1.tsq", verify.NOT_PROVIDED),
+            ("1_1.cer", verify.NOT_PROVIDED),
+            ("1_2.cer", verify.NOT_PROVIDED),
+        ):
+            rest = {key: data for key, data in self.files.items() if not key.endswith(f"/{name}")}
+            with self.subTest(name=name):
+                words = name.rpartition(".")[0] if name == "1.tsr" else name
+                self.assert_named(rest, "anchor", words, verdicts=(verdict,))
+
+    def test_stamp_of_another_checkpoint_is_found(self):
+        other_stamp = stamp_files("ab" * 32)
+        self.assert_named({**self.files, **other_stamp}, "anchor", "1.tsr", "something else")
+
+    def test_stamps_that_exchange_their_parts_are_found(self):
+        digest = verify.read_time_stamp(self.files[f"{self.NAME}.tsr"]).digest
+        both = {**self.files, **stamp_files(digest, number=2, nonce=8)}
+        self.assertEqual(verify.exit_status(check(make_bundle(both))), verify.exit_status(self.good))
+        for kind in (".tsr", ".tsq"):
+            one, two = f"anchors/rfc3161/1{kind}", f"anchors/rfc3161/2{kind}"
+            with self.subTest(kind=kind):
+                self.assert_named({**both, one: both[two], two: both[one]}, "anchor", "1.tsq")
+        one, two = "anchors/rfc3161/1_1.cer", "anchors/rfc3161/1_2.cer"
+        self.assert_named({**both, one: both[two], two: both[one]}, "anchor", "1_1.cer")
+
+
 class TestBehindTheManifest(TamperCase):
     def test_any_changed_byte_of_any_file_names_the_file(self):
         bundle = make_bundle(self.files)
         for name, data in self.files.items():
             for offset in {0, len(data) // 2, len(data) - 1}:
-                place = bundle.index(data) + offset
+                # Certificates stand in their stamp too, and names in the manifest.
+                place = bundle.index(data, bundle.index(name.encode())) + offset
                 changed = bundle[:place] + bytes([bundle[place] ^ 1]) + bundle[place + 1 :]
                 with self.subTest(name=name, offset=offset):
                     failed = [item for item in check(changed) if item.verdict == verify.FAIL]
