@@ -12,6 +12,7 @@ from .visit import (
     get_session_tag,
     go,
     is_uuid,
+    name_device,
     only_by_post,
     page,
     read_http,
@@ -209,7 +210,7 @@ class MilestoneBillingChangePage(Controller):
             "subject": {"link_id": link.uuid},
             "auth": {"session_tag": get_session_tag(), "method": ["link"] if is_public else ["password"]},
             "http": read_http(route_name),
-            "pii": read_pii(link.partner_id),
+            "pii": read_pii(link.partner_id, company=link.company_id),
         }
 
     def _render(self, change, link, problem, status=None, form=None):
@@ -228,7 +229,9 @@ class MilestoneBillingChangePage(Controller):
             "page_name": "change",
         }
         status = status or REFUSALS.get(problem, 200)
-        return page("milestone_billing.portal_change_page", values, status=status)
+        return name_device(
+            page("milestone_billing.portal_change_page", values, status=status), change.company_id
+        )
 
     def _refuse_link(self, link_uuid):
         key = f"change,{link_uuid[:36]},{read_pii().get('ip', '')}"

@@ -12,6 +12,7 @@ from .visit import (
     get_session_tag,
     go,
     make_visitor,
+    name_device,
     only_by_post,
     page,
     read_presentation,
@@ -207,7 +208,8 @@ class Review(http.Controller):
         values.pop("snapshot_sha256", None)
         if values.get("refusal") not in ("otp_required", "consent_missing", "reason_missing", "busy"):
             values.pop("idempotency_key", None)
-        return page(template, context | {"form": values} | values, status=status)
+        response = page(template, context | {"form": values} | values, status=status)
+        return response if visit.kind == "internal_user" else name_device(response, approval.company_id)
 
     def _ask_passkey(self, visit):
         """Prepare a signature of the logged-in approver, and keep the nonce it is tied to in the session."""

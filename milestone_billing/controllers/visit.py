@@ -3,6 +3,7 @@
 import hashlib
 import random
 import re
+import secrets
 import time
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ GRANT_HOURS = 12
 PRESENTATION_HOURS = 12
 TURN_SECONDS = 10
 SCOPE = "milestone_billing.presentation"
+DEVICE_COOKIE = "milestone_device"
+DEVICE_DAYS = 400
+_DEVICE = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 PAGE_HEADERS = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -155,6 +159,33 @@ def take_turn(approval):
         time.sleep(random.uniform(0.02, 0.1))
 
 
+# === DEVICE ===
+
+
+def read_device():
+    """Give the random name which this browser was given, or nothing.
+
+    :rtype: str
+    """
+    name = request.cookies.get(DEVICE_COOKIE) or ""
+    return name if _DEVICE.match(name) else ""
+
+
+def name_device(response, company):
+    """Give this browser a random name, where the company records devices: card schemes ask whether it is the same one."""
+    if company.milestone_record_device and not read_device():
+        response.set_cookie(
+            DEVICE_COOKIE,
+            secrets.token_urlsafe(16),
+            max_age=DEVICE_DAYS * 24 * 3600,
+            path="/my",
+            secure=request.httprequest.scheme == "https",
+            httponly=True,
+            samesite="Lax",
+        )
+    return response
+
+
 # === PRESENTATION ===
 
 
@@ -205,9 +236,10 @@ def read_http(route, presented_at=0.0):
     return values
 
 
-def read_pii(partner=None, form=None):
+def read_pii(partner=None, form=None, company=None):
     """Give the personal values of a request; the evidence keeps them apart and erasable.
 
+    :param company: whose milestone it is about; where it records no devices, nothing about this one is told.
     :rtype: dict
     """
     http = request.httprequest
@@ -219,9 +251,12 @@ def read_pii(partner=None, form=None):
         "xff_raw": environ.get("HTTP_X_FORWARDED_FOR", ""),
         "user_agent": agent,
         "accept_language": language,
-        "device_fp": hashlib.sha256(f"{agent}\n{language}".encode()).hexdigest(),
         "client_tz": (form or {}).get("tz", "")[:64],
+        "geo_country": request.geoip.country_code,
     }
+    if company and company.milestone_record_device:
+        values["device_id"] = read_device()
+        values["device_fp"] = hashlib.sha256(f"{agent}\n{language}".encode()).hexdigest()
     if partner:
         values |= {"actor_name": partner.name, "actor_email": partner.email}
     user = request.env.user
@@ -257,7 +292,7 @@ def make_visitor(visit, route, presented_at=0.0, form=None):
         methods=methods,
         auth=auth,
         http=read_http(route, presented_at),
-        pii=read_pii(visit.seat.partner_id if visit.seat else None, form),
+        pii=read_pii(visit.seat.partner_id if visit.seat else None, form, visit.approval.company_id),
         link_uuid=visit.grant.get("link", ""),
         presented_at=presented_at,
         reading_s=max(0, int(time.time() - first)) if first else 0,

@@ -42,6 +42,7 @@ from . import milestone_billing_evidence_anchor
 from . import milestone_billing_evidence_bundle
 from . import milestone_billing_line_export
 from . import milestone_billing_evidence_certificate
+from . import milestone_billing_evidence_seal
 from . import milestone_billing_evidence_verify
 from . import milestone_billing_line_dispute
 from . import milestone_billing_evidence_check
@@ -79,6 +80,7 @@ from . import account_move_approval
 from . import milestone_billing_approval_change
 from . import account_move_send
 from . import payment_transaction
+from . import payment_transaction_message
 from . import account_move_payment_link
 from . import ir_attachment
 from . import mail_mail

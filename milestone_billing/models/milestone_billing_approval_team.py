@@ -250,6 +250,7 @@ class MilestoneBillingApproval(models.Model):
                 {
                     "deadline": self.expires_on.strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
                     "notice_link_id": sent[:1].uuid,
+                    "notice_event_id": self._find_notice(sent[:1]),
                 },
                 event="request.deemed_accepted",
             )
@@ -258,6 +259,20 @@ class MilestoneBillingApproval(models.Model):
         self._log("request.expired", actor_kind="system")
         summary = self.env._("No answer from the client on “%s”", self.line_id.name)
         self._notify_team(summary, summary=summary)
+
+    def _find_notice(self, link):
+        """Give the entry which says that a link, and the policy in its mail, went out.
+
+        :rtype: str | None
+        """
+        domain = [
+            ("chain_id", "=", self.line_id.evidence_uuid),
+            ("type", "in", ("request.sent", "request.reminded")),
+        ]
+        bodies = [entry._get_body() for entry in self.env["milestone.billing.evidence"].sudo().search(domain)]
+        return next(
+            (body["event_id"] for body in bodies if body["subject"].get("link_id") == link.uuid), None
+        )
 
 
 class MilestoneBillingLine(models.Model):

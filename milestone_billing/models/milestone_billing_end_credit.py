@@ -48,7 +48,7 @@ class MilestoneBillingSchedule(models.Model):
         context = line._get_invoicing_context()  # replaces the caller's, on purpose
         move = Move.sudo().with_context(context).create(values)  # pylint: disable=context-overridden
         line._keep_recovered(move, [taken])
-        line._log_evidence("milestone.completed", data={"trigger": "end"})
+        line._log_completed("end")
         line._log_drafted(move)
         line._transition("approve_unasked", {"completed_on": fields.Datetime.now()})
         move._post()

@@ -85,7 +85,7 @@ class MilestoneBillingEvidenceCertificate(models.Model):
     def _issue(self, line, story):
         issued = [event for event in story["events"] if event.type == "certificate.issued"]
         number = f"{line.reference}-C{len(issued) + 1}"
-        pdf = self._render(line, number)
+        pdf, seal = self._render_sealed(line, number)
         digest, state = hashlib.sha256(pdf).hexdigest(), story["result"]["state"]
         certificate = self.sudo().create(
             {
@@ -117,6 +117,7 @@ class MilestoneBillingEvidenceCertificate(models.Model):
             data={
                 "number": number,
                 "pdf_sha256": digest,
+                "sealed_by": seal.fingerprint if seal else None,
                 "state": state,
                 "result_sha256": certificate.result_sha256,
                 "head_seq": last.body["seq"],
@@ -126,10 +127,11 @@ class MilestoneBillingEvidenceCertificate(models.Model):
         return certificate
 
     @api.model
-    def _render(self, line, number, reader="client"):
+    def _render(self, line, number, reader="client", seal=None):
         """Print the certificate.
 
         :param str reader: `dispute` shows addresses in full; every other copy masks them.
+        :param Seal seal: what the file will be sealed with, to be printed.
         :rtype: bytes
         :raise UserError: when the server has no PDF engine.
         """
@@ -138,7 +140,7 @@ class MilestoneBillingEvidenceCertificate(models.Model):
         content, _kind = report.with_context(lang=language)._render_qweb_pdf(
             "milestone_billing.action_report_certificate",
             res_ids=line.ids,
-            data={"number": number, "reader": reader},
+            data={"number": number, "reader": reader, "seal": seal._asdict() if seal else None},
         )
         return content
 

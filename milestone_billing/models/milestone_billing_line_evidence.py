@@ -1,6 +1,8 @@
 """Evidence of what happens to a milestone: writing, reading and checking its chain."""
 
 from odoo import fields, models
+from odoo.addons.project.models.project_task import CLOSED_STATES
+from odoo.tools import SQL
 
 from ..tools.verify import Problem
 
@@ -58,6 +60,52 @@ class MilestoneBillingLine(models.Model):
         entries = self.env["milestone.billing.evidence"]._append(events)
         self.invalidate_recordset(["evidence_ids"], flush=False)
         return entries
+
+    def _log_completed(self, trigger):
+        """Record that milestones were completed, with the state of their tasks at that time.
+
+        :param str trigger: what caused it.
+        """
+        tasks = self._count_evidence_tasks()
+        self._log_evidence(
+            "milestone.completed", data=lambda line: {"trigger": trigger, **tasks.get(line.id, {})}
+        )
+
+    def _count_evidence_tasks(self):
+        """Count the tasks of milestones, closed ones among them, and name the stages they stand in.
+
+        :return: values for the evidence by milestone id; nothing for milestones without tasks.
+        :rtype: dict[int, dict]
+        """
+        lines = self.filtered("project_id")
+        if not lines:
+            return {}
+        self.env["project.task"].flush_model(
+            ["milestone_billing_line_id", "milestone_id", "stage_id", "state"]
+        )
+        lines.flush_recordset(["project_milestone_id"])
+        self.env.cr.execute(
+            SQL(
+                """
+                SELECT line_id, count(*), count(*) FILTER (WHERE state IN %s),
+                       array_agg(DISTINCT stage_id ORDER BY stage_id) FILTER (WHERE stage_id IS NOT NULL)
+                  FROM (SELECT milestone_billing_line_id AS line_id, id, state, stage_id FROM project_task
+                         WHERE active AND milestone_billing_line_id IN %s
+                         UNION
+                        SELECT line.id, task.id, task.state, task.stage_id FROM milestone_billing_line AS line
+                          JOIN project_task AS task ON task.milestone_id = line.project_milestone_id
+                         WHERE task.active AND line.id IN %s) AS task
+              GROUP BY line_id
+                """,
+                tuple(CLOSED_STATES),
+                lines._ids,
+                lines._ids,
+            )
+        )
+        return {
+            line_id: {"tasks_total": total, "tasks_closed": closed, "stage_ids": stages or []}
+            for line_id, total, closed, stages in self.env.cr.fetchall()
+        }
 
     def _transition(self, event, extra=None):
         """Extend the state machine: steps that nothing else records get their entry here."""

@@ -157,7 +157,7 @@ class MilestoneBillingLine(models.Model):
         moves = lines._create_invoices()
         unasked, done = lines - asked, {"completed_on": fields.Datetime.now()}
         with self.env["milestone.billing.evidence"]._gather():
-            lines._log_evidence("milestone.completed", data={"trigger": trigger})
+            lines._log_completed(trigger)
             lines._log_drafted(moves)
             # The note that names the draft says it all: no second message for the state.
             if asked:

@@ -30,9 +30,12 @@ class ReportMilestoneBillingCertificate(models.AbstractModel):
         return {
             "docs": lines,
             "certificates": [
-                self._prepare_certificate(
-                    line.sudo(), options.get("number"), options.get("reader") or "client"
-                )
+                {
+                    **self._prepare_certificate(
+                        line.sudo(), options.get("number"), options.get("reader") or "client"
+                    ),
+                    "seal": options.get("seal"),
+                }
                 for line in lines
             ],
         }

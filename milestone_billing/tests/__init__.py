@@ -23,6 +23,7 @@ from . import test_end
 from . import test_enrolment
 from . import test_evidence
 from . import test_evidence_erasure_copies
+from . import test_evidence_events
 from . import test_evidence_export
 from . import test_evidence_flow
 from . import test_evidence_keeping
