@@ -1,6 +1,9 @@
+from odoo import Command
 from odoo.tests import tagged
 
+from ..const import PRIVATE_NODES_PARAMETER
 from .common import MILLION, CryptoCommon
+from .evm.node import CHAIN_ID, Anvil
 
 
 @tagged("post_install", "-at_install")
@@ -130,6 +133,33 @@ class TestReceipts(CryptoCommon):
         self.watch()
         self.assert_paid(payment)
         self.assertEqual(transfer.move_id.journal_id, self.dai.journal_id)
+
+    def test_payment_on_another_network_is_found_and_accepted_by_one_click(self):
+        other = Anvil(chain_id=CHAIN_ID + 1)
+        self.addCleanup(other.stop)
+        contract = other.deploy_token("USDC", 6)
+        contract.send("mint", other.accounts()[0], 5000 * MILLION)
+        origins = (self.proxy.origin, self.evm.origin, other.origin)
+        self.env["ir.config_parameter"].set_param(PRIVATE_NODES_PARAMETER, ",".join(origins))
+        chain = self.chain.copy({"name": "Other", "evm_id": CHAIN_ID + 1})
+        chain.node_ids = [Command.create({"url": other.url})]
+        token = self.usdc.copy({"chain_id": chain.id, "contract": contract.address})
+        token.action_verify()
+        payment = self.create_payment(1500)
+        chain._watch()
+        contract.send("transfer", payment.address_id.address, 1500 * MILLION)
+        other.mine(3)
+        chain._watch()
+        transfer = payment.transfer_ids
+        self.assertEqual((transfer.chain_id, transfer.token_id), (chain, token))
+        self.assertEqual((transfer.match_kind, transfer.booking_state), ("wrong_network", "held"))
+        self.assertEqual((payment.exception_state, payment.state), ("held", "waiting"))
+        transfer.action_accept()
+        other.mine(8)
+        chain._watch()
+        self.assert_paid(payment)
+        self.assertEqual(transfer.move_id.journal_id, token.journal_id)
+        self.assertNotEqual(token.journal_id, self.usdc.journal_id)
 
     def test_quote_in_another_token_of_the_same_payment_still_counts(self):
         payment = self.create_payment(1500, token=self.usdc)

@@ -33,6 +33,8 @@ class TestMatching(unittest.TestCase):
         self.assertEqual(matching.match_by_amount(quotes, 1, "usdc", 1010, 60).key, 2)
         self.assertEqual(matching.match_by_amount(quotes, 1, "usdc", 1005, 60).kind, "unmatched")
         self.assertEqual(matching.match_by_amount([FIRST, FIRST], 1, "usdc", 1000, 1).kind, "unmatched")
+        for moment, kind in ((FIRST.expires, "quoted"), (FIRST.expires + 1, "late")):
+            self.assertEqual(matching.match_by_amount([FIRST], 1, "usdc", 1000, moment).kind, kind)
 
     @given(
         st.integers(1, 10**24),
@@ -66,6 +68,10 @@ class TestMatching(unittest.TestCase):
         self.assertEqual(matching.cover(150000, 149850, 150), matching.Cover(150000, 150, 0))
         self.assertEqual(matching.cover(150000, 149849, 150), matching.Cover(149849, 0, 0))
         self.assertEqual(matching.cover(150000, 170000, 150), matching.Cover(150000, 0, 20000))
+        self.assertEqual(matching.value_of_receipt(0, 2, 3, 100), 67, "rounded to the nearest")
+        self.assertEqual(matching.value_of_receipt(2, 1, 3, 100), 33)
+        self.assertEqual(matching.tail_amount(100, 10, [], 5), 100)
+        self.assertEqual(matching.tail_amount(100, 10, [100, 110], 5), 120)
         self.assertEqual(matching.tolerance(150000, 1, 500), 150)
         self.assertEqual(matching.tolerance(15000000, 1, 500), 500)
 
