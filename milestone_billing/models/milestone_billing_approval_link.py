@@ -268,26 +268,7 @@ class MilestoneBillingApprovalLink(models.Model):
             milestone_not_me_url=self._get_url(secret, "/not-me"),
             milestone_chain_head=head,
         )
-        values = template.with_env(link.env)._generate_template(
-            link.ids, ("subject", "body_html", "email_from", "reply_to")
-        )[self.id]
-        mail = (
-            self.env["mail.mail"]
-            .sudo()
-            .create(
-                {
-                    "subject": values["subject"],
-                    "body_html": values["body_html"],
-                    "email_from": values.get("email_from") or self.company_id.email_formatted,
-                    "reply_to": values.get("reply_to") or self.company_id.email,
-                    "email_to": self.partner_id.email_formatted,
-                    "auto_delete": True,
-                    "state": "outgoing",
-                }
-            )
-        )
-        self.env.ref("mail.ir_cron_mail_scheduler_action").sudo()._trigger()
-        return mail
+        return self._queue_mail(template.with_env(link.env), link)
 
     def _get_template(self):
         """Give the mail template for the purpose of this link.

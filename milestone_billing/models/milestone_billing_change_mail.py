@@ -104,29 +104,6 @@ class MilestoneBillingChangeLink(models.Model):
         )
         return self._queue_mail(self.env.ref(template).sudo().with_env(record.env), record)
 
-    def _queue_mail(self, template, record):
-        """Queue a mail to the approver; it is tied to no document, so that nobody reads a secret in a chatter.
-
-        :param template: in the environment that it is rendered in.
-        :param record: what it is rendered for.
-        :rtype: mail.mail
-        """
-        values = template._generate_template(record.ids, ("subject", "body_html", "email_from", "reply_to"))
-        values = values[record.id]
-        company = self.company_id
-        mail_values = {
-            "subject": values["subject"],
-            "body_html": values["body_html"],
-            "email_from": values.get("email_from") or company.email_formatted,
-            "reply_to": values.get("reply_to") or company.email_formatted,
-            "email_to": self.partner_id.email_formatted,
-            "auto_delete": True,
-            "state": "outgoing",
-        }
-        mail = self.env["mail.mail"].sudo().create(mail_values)
-        self.env.ref("mail.ir_cron_mail_scheduler_action").sudo()._trigger()
-        return mail
-
     def _has_secret(self, secret):
         """Tell, in constant time, whether this is the secret of the link, of its receipt or its newest reminder.
 

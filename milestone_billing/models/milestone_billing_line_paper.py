@@ -3,17 +3,7 @@
 from odoo import models
 from odoo.tools import format_date
 
-STATEMENT_ROWS = (
-    "contract_sum_original",
-    "change_orders",
-    "contract_sum",
-    "completed_to_date",
-    "retainage",
-    "earned_less_retainage",
-    "previously_billed",
-    "current_due",
-    "balance_to_finish",
-)
+from ..tools.statement import LINES
 
 
 class MilestoneBillingLine(models.Model):
@@ -174,6 +164,6 @@ class AccountMove(models.Model):
             hidden |= {"retainage", "earned_less_retainage"}
         return [
             {"key": key, "label": labels[key], "amount": float(statement[key])}
-            for key in STATEMENT_ROWS
+            for key in LINES
             if key not in hidden
         ]

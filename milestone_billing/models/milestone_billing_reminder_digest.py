@@ -123,27 +123,7 @@ class MilestoneBillingApprovalLink(models.Model):
         record = first.with_user(SUPERUSER_ID).with_context(
             lang=first.partner_id.lang or first.approval_id.lang, milestone_digest_urls=urls
         )
-        values = template.with_env(record.env)._generate_template(
-            record.ids, ("subject", "body_html", "email_from", "reply_to")
-        )[record.id]
-        company = first.company_id
-        mail = (
-            self.env["mail.mail"]
-            .sudo()
-            .create(
-                {
-                    "subject": values["subject"],
-                    "body_html": values["body_html"],
-                    "email_from": values.get("email_from") or company.email_formatted,
-                    "reply_to": values.get("reply_to") or company.email,
-                    "email_to": first.partner_id.email_formatted,
-                    "auto_delete": True,
-                    "state": "outgoing",
-                }
-            )
-        )
-        self.env.ref("mail.ir_cron_mail_scheduler_action").sudo()._trigger()
-        return mail
+        return first._queue_mail(template.with_env(record.env), record)
 
     def _get_digest_rows(self):
         """List the submissions of a digest, for its template.

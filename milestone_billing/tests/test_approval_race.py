@@ -1,6 +1,5 @@
 import re
 import threading
-import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -9,13 +8,12 @@ from unittest.mock import patch
 import psycopg2
 from odoo import SUPERUSER_ID, Command, api
 from odoo.http import root
-from odoo.modules.registry import Registry
-from odoo.orm.registry import DummyRLock
-from odoo.tests.common import HOST, BaseCase, get_db_name, tagged
+from odoo.tests.common import HOST, tagged
 from odoo.tools import mute_logger
 from werkzeug.test import Client
 
 from ..models.milestone_billing_approval_link import MilestoneBillingApprovalLink
+from .common_race import RaceCommon
 
 MANY = 20
 TIMEOUT_SECONDS = 240
@@ -58,31 +56,15 @@ class Browser:
 
 
 @tagged("-standard", "-at_install", "post_install", "milestone_race")
-class TestDecisionRace(BaseCase):
-    """Many answers at the same moment through the whole server: one effect, and every loser is told why.
-
-    They commit, and what was decided stays: the orders and the company of these tests are left behind.
-    """
+class TestDecisionRace(RaceCommon):
+    """Many answers at the same moment through the whole server: one effect, and every loser is told why."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.registry = Registry(get_db_name())
-        # The server holds this lock while it runs tests, and threads would wait for it for ever.
-        cls.startClassPatcher(patch.object(Registry, "_lock", DummyRLock()))
         with cls.registry.cursor() as cr:
             env = api.Environment(cr, SUPERUSER_ID, {})
-            company = env["res.company"].create(
-                {
-                    "name": f"Race Studio {uuid.uuid4()}",
-                    "country_id": env.ref("base.us").id,
-                    "milestone_gate": "none",
-                    "milestone_invoice_posting": "approval",
-                }
-            )
-            env.user.company_ids += company
-            env["account.chart.template"].try_loading("generic_coa", company, install_demo=False)
-            cls.company_id = company.id
+            cls.create_company(env, "Race Studio", milestone_invoice_posting="approval")
             client = env["res.partner"].create({"name": "Race Client Ltd", "is_company": True})
             cls.contact_ids = (
                 env["res.partner"]
@@ -98,14 +80,6 @@ class TestDecisionRace(BaseCase):
                 )
                 .ids
             )
-            cls.product_id = (
-                env["product.product"]
-                .create({"name": "Race Work", "type": "service", "taxes_id": [Command.clear()]})
-                .id
-            )
-
-    def env_of(self, cr):
-        return api.Environment(cr, SUPERUSER_ID, {"allowed_company_ids": [self.company_id]})
 
     def submit(self, approvers=1, quorum=1):
         """Commit a submission, with a link for each approver.

@@ -1,31 +1,21 @@
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from unittest.mock import patch
 
-import psycopg2
 from odoo import SUPERUSER_ID, api
-from odoo.modules.registry import Registry
-from odoo.orm.registry import DummyRLock
-from odoo.tests.common import BaseCase, get_db_name, tagged
+from odoo.tests.common import tagged
 from odoo.tools import mute_logger
+
+from .common_race import CONCURRENCY_ERRORS, RaceCommon
 
 WORKERS = 6
 TIMEOUT_SECONDS = 60
 RETRY_COUNT_MAX = 50
-CONCURRENCY_ERRORS = (psycopg2.errors.SerializationFailure, psycopg2.errors.DeadlockDetected)
 
 
 @tagged("-standard", "-at_install", "post_install", "milestone_race")
-class TestEvidenceRace(BaseCase):
-    """Real transactions side by side. They commit, and evidence stays: chains of these tests are left behind."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.registry = Registry(get_db_name())
-        # The server holds this lock while it runs tests, and threads would wait for it for ever.
-        cls.startClassPatcher(patch.object(Registry, "_lock", DummyRLock()))
+class TestEvidenceRace(RaceCommon):
+    """Real transactions side by side on the same chains."""
 
     def append(self, chains, turn=0):
         """Append one event to each chain in a transaction of its own, tried again as Odoo does; give the tries."""

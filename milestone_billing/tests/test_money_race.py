@@ -1,62 +1,36 @@
 import threading
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 
 import psycopg2
 from odoo import SUPERUSER_ID, Command, api
 from odoo.exceptions import UserError
-from odoo.modules.registry import Registry
-from odoo.orm.registry import DummyRLock
-from odoo.tests.common import BaseCase, get_db_name, tagged
+from odoo.tests.common import tagged
 from odoo.tools import mute_logger
 
 from ..models.milestone_billing_line_invoice import MilestoneBillingLine as LineInvoice
 from ..models.milestone_billing_schedule import MilestoneBillingSchedule
+from .common_race import CONCURRENCY_ERRORS, RaceCommon
 
 LINE_API = "odoo.addons.milestone_billing.models.milestone_billing_line_api"
 TIMEOUT_SECONDS = 120
 RETRY_COUNT_MAX = 20
-CONCURRENCY_ERRORS = (psycopg2.errors.SerializationFailure, psycopg2.errors.DeadlockDetected)
 
 
 @tagged("-standard", "-at_install", "post_install", "milestone_race")
-class TestMoneyRace(BaseCase):
-    """Two transactions at once on the same order: one effect, one clear loser.
-
-    They commit, and billed orders stay: the orders and the company of these tests are left behind.
-    """
+class TestMoneyRace(RaceCommon):
+    """Two transactions at once on the same order: one effect, one clear loser."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.registry = Registry(get_db_name())
-        # The server holds this lock while it runs tests, and threads would wait for it for ever.
-        cls.startClassPatcher(patch.object(Registry, "_lock", DummyRLock()))
         with cls.registry.cursor() as cr:
             env = api.Environment(cr, SUPERUSER_ID, {})
-            company = env["res.company"].create(
-                {
-                    "name": f"Race Builders {uuid.uuid4()}",
-                    "country_id": env.ref("base.us").id,
-                    "milestone_approval_required": False,
-                    "milestone_gate": "none",
-                    "milestone_invoice_posting": "always",
-                }
+            company = cls.create_company(
+                env, "Race Builders", milestone_approval_required=False, milestone_invoice_posting="always"
             )
-            env.user.company_ids += company
-            env["account.chart.template"].try_loading("generic_coa", company, install_demo=False)
             company._get_milestone_retainage_account()
-            cls.company_id = company.id
             cls.partner_id = env["res.partner"].create({"name": "Race Client"}).id
-            cls.product_id = (
-                env["product.product"]
-                .create({"name": "Race Service", "type": "service", "taxes_id": [Command.clear()]})
-                .id
-            )
-
-    def env_of(self, cr):
-        return api.Environment(cr, SUPERUSER_ID, {"allowed_company_ids": [self.company_id]})
 
     def create_order(self, retainage=0.0, trigger="manual", complete=0):
         """Commit a confirmed order of 1,000.00 in four quarters and give the ids of its milestones."""

@@ -3,21 +3,10 @@
 from odoo import Command
 from odoo.tests import tagged
 
+from ..tools.statement import LINES
 from .test_change import ChangeCommon
 from .test_worked_figures_deposit import DepositCommon
 from .test_worked_figures_retainage import RetainageCommon
-
-STATEMENT_LINES = (
-    "contract_sum_original",
-    "change_orders",
-    "contract_sum",
-    "completed_to_date",
-    "retainage",
-    "earned_less_retainage",
-    "previously_billed",
-    "current_due",
-    "balance_to_finish",
-)
 
 
 @tagged("post_install", "-at_install")
@@ -192,9 +181,7 @@ class TestApplicationChain(RetainageCommon):
 
     def assertStatement(self, schedule, *expected):
         statement = schedule.get_statement()
-        self.assertEqual(
-            [statement[name] for name in STATEMENT_LINES], [f"{amount:.2f}" for amount in expected]
-        )
+        self.assertEqual([statement[name] for name in LINES], [f"{amount:.2f}" for amount in expected])
 
     def assertValues(self, schedule, *expected):
         rows = schedule._get_schedule_of_values()
