@@ -2,16 +2,17 @@ import io
 import re
 from unittest.mock import patch
 
-from odoo.addons.account.tests.common import AccountTestInvoicingCommon
 from odoo.addons.milestone_billing.models import ir_actions_report as engine
 from odoo.exceptions import UserError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 from pypdf import PdfReader
 
+from .common import ReadyCompanyCommon
+
 
 @tagged("post_install", "-at_install")
-class TestPdf(AccountTestInvoicingCommon):
+class TestPdf(ReadyCompanyCommon):
     """What Chromium prints: header, footer and page numbers on each page, with the pictures inside."""
 
     @classmethod

@@ -1,5 +1,5 @@
 from odoo import Command, fields
-from odoo.addons.account.tests.common import AccountTestInvoicingCommon
+from odoo.addons.milestone_billing.tests.common import ReadyCompanyCommon
 from odoo.tests import tagged
 
 from ..const import PRIVATE_NODES_PARAMETER, PROVIDER_CODE
@@ -12,7 +12,7 @@ MILLION = 10**6
 
 
 @tagged("post_install", "-at_install")
-class CryptoCommon(AccountTestInvoicingCommon):
+class CryptoCommon(ReadyCompanyCommon):
     """A company that takes three tokens on a real local node, read through a proxy that can be made to fail."""
 
     index = 0
