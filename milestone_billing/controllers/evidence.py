@@ -1,11 +1,11 @@
 """The certificate and the evidence of a decision, for those who may see the submission."""
 
 from odoo import http
-from odoo.http import content_disposition, request
+from odoo.http import request
 
 from ..tools.retention import CLIENT
 from .review import URL, Review
-from .visit import seal
+from .visit import seal, send_file
 
 CERTIFICATES_PER_HOUR_MAX = 20
 
@@ -33,7 +33,7 @@ class Evidence(Review):
         content = certificate._get_pdf() if certificate else None
         if not content:
             return seal(request.make_response("Not found", status=404))
-        return self._send(content, "application/pdf", f"{certificate.number}.pdf")
+        return send_file(content, "application/pdf", f"{certificate.number}.pdf")
 
     @http.route(
         f"{URL}/<string:uuid>/evidence.zip",
@@ -53,18 +53,10 @@ class Evidence(Review):
         partner = visit.seat.partner_id or request.env.user.partner_id
         own_ref = partner.sudo().milestone_evidence_ref
         filename, content = visit.approval.line_id.sudo()._export_evidence(CLIENT, own_ref)
-        return self._send(content, "application/zip", filename)
+        return send_file(content, "application/zip", filename)
 
     def _take_download(self, visit):
         """Count a download: printing and packing cost time."""
         key = f"approval,{visit.approval.id},{visit.seat.id or request.env.uid}"
         Attempt = request.env["milestone.billing.attempt"]
         return Attempt._take("evidence_download", key, CERTIFICATES_PER_HOUR_MAX, 60)
-
-    def _send(self, content, mimetype, filename):
-        headers = [
-            ("Content-Type", mimetype),
-            ("Content-Length", str(len(content))),
-            ("Content-Disposition", content_disposition(filename)),
-        ]
-        return seal(request.make_response(content, headers))

@@ -3,7 +3,7 @@
 import time
 
 from odoo import SUPERUSER_ID
-from odoo.http import Controller, content_disposition, request, route
+from odoo.http import Controller, request, route
 
 from ..tools.approval_rules import LEVELS, REFUSALS
 from .visit import (
@@ -17,7 +17,7 @@ from .visit import (
     page,
     read_http,
     read_pii,
-    seal,
+    send_report,
 )
 
 WRONG_PER_QUARTER_MAX = 10
@@ -97,14 +97,7 @@ class MilestoneBillingChangePage(Controller):
         change, _link = self._enter(uuid)
         if not change:
             return self._refuse_page()
-        report = request.env["ir.actions.report"].sudo().with_context(force_report_rendering=True)
-        content, _kind = report._render_qweb_pdf("milestone_billing.action_report_change", change.ids)
-        headers = [
-            ("Content-Type", "application/pdf"),
-            ("Content-Length", str(len(content))),
-            ("Content-Disposition", content_disposition(f"{change.reference}.pdf")),
-        ]
-        return seal(request.make_response(content, headers=headers))
+        return send_report("milestone_billing.action_report_change", change, f"{change.reference}.pdf")
 
     @route(
         "/my/changes/<string:uuid>/otp",

@@ -2,9 +2,9 @@
 
 from odoo.addons.portal.controllers.portal import CustomerPortal
 from odoo.fields import Domain
-from odoo.http import content_disposition, request, route
+from odoo.http import request, route
 
-from .visit import page, seal
+from .visit import page, send_report
 
 
 class MilestoneRetainerPortal(CustomerPortal):
@@ -47,11 +47,4 @@ class MilestoneRetainerPortal(CustomerPortal):
         retainer = Retainer.search(self._get_retainer_domain() & Domain("id", "=", retainer_id), limit=1)
         if not retainer:
             return page("milestone_billing.portal_closed", {}, status=404)
-        report = request.env["ir.actions.report"].sudo().with_context(force_report_rendering=True)
-        content, _kind = report._render_qweb_pdf("milestone_billing.action_report_retainer", retainer.ids)
-        headers = [
-            ("Content-Type", "application/pdf"),
-            ("Content-Length", str(len(content))),
-            ("Content-Disposition", content_disposition(f"{retainer.name}.pdf")),
-        ]
-        return seal(request.make_response(content, headers=headers))
+        return send_report("milestone_billing.action_report_retainer", retainer, f"{retainer.name}.pdf")

@@ -8,7 +8,7 @@ import time
 from typing import NamedTuple
 
 from odoo import models
-from odoo.http import STORED_SESSION_BYTES, request
+from odoo.http import STORED_SESSION_BYTES, content_disposition, request
 from odoo.tools import config, hash_sign, hmac, verify_hash_signed
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -62,6 +62,26 @@ def seal(response, referrer="same-origin", **headers):
 def page(template, values, status=200, referrer="same-origin"):
     """Render a page of ours with status and headers."""
     return seal(request.render(template, values, status=status), referrer=referrer)
+
+
+def send_file(content, mimetype, filename):
+    """Give a file as a download."""
+    headers = [
+        ("Content-Type", mimetype),
+        ("Content-Length", str(len(content))),
+        ("Content-Disposition", content_disposition(filename)),
+    ]
+    return seal(request.make_response(content, headers=headers))
+
+
+def send_report(report, record, filename):
+    """Print a record as a PDF file for somebody who was found to be allowed to see it.
+
+    :param str report: XML id.
+    """
+    Report = request.env["ir.actions.report"].sudo().with_context(force_report_rendering=True)
+    content, _kind = Report._render_qweb_pdf(report, record.ids)
+    return send_file(content, "application/pdf", filename)
 
 
 def only_by_post():

@@ -16,19 +16,7 @@ from odoo.addons.auth_passkey._vendor.webauthn import (
 from odoo.addons.auth_passkey._vendor.webauthn.helpers import (
     decode_credential_public_key,
     decoded_public_key_to_cryptography,
-)
-from odoo.addons.auth_passkey._vendor.webauthn.helpers.exceptions import (
-    InvalidAuthenticationResponse,
-    InvalidAuthenticatorDataStructure,
-    InvalidBackupFlags,
-    InvalidCBORData,
-    InvalidJSONStructure,
-    InvalidPublicKeyStructure,
-    SignatureVerificationException,
-    UnsupportedAlgorithm,
-    UnsupportedEC2Curve,
-    UnsupportedPublicKey,
-    UnsupportedPublicKeyType,
+    exceptions,
 )
 from odoo.addons.auth_passkey._vendor.webauthn.helpers.structs import UserVerificationRequirement
 from werkzeug.urls import url_parse
@@ -39,17 +27,11 @@ _logger = logging.getLogger(__name__)
 
 # What the library raises for an answer that is wrong or no answer at all.
 UNREADABLE = (
-    InvalidAuthenticationResponse,
-    InvalidAuthenticatorDataStructure,
-    InvalidBackupFlags,
-    InvalidCBORData,
-    InvalidJSONStructure,
-    InvalidPublicKeyStructure,
-    SignatureVerificationException,
-    UnsupportedAlgorithm,
-    UnsupportedEC2Curve,
-    UnsupportedPublicKey,
-    UnsupportedPublicKeyType,
+    *(
+        error
+        for error in vars(exceptions).values()
+        if isinstance(error, type) and issubclass(error, Exception)
+    ),
     RecursionError,
 )
 
