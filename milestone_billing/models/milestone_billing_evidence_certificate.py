@@ -127,11 +127,12 @@ class MilestoneBillingEvidenceCertificate(models.Model):
         return certificate
 
     @api.model
-    def _render(self, line, number, reader="client", seal=None):
+    def _render(self, line, number, reader="client", **options):
         """Print the certificate.
 
         :param str reader: `dispute` shows addresses in full; every other copy masks them.
-        :param Seal seal: what the file will be sealed with, to be printed.
+        :param options: `seal`, what the file will be sealed with, as a dictionary; `is_short`, leave the list of
+            events to the timeline that goes with it.
         :rtype: bytes
         :raise UserError: when the server has no PDF engine.
         """
@@ -140,7 +141,7 @@ class MilestoneBillingEvidenceCertificate(models.Model):
         content, _kind = report.with_context(lang=language)._render_qweb_pdf(
             "milestone_billing.action_report_certificate",
             res_ids=line.ids,
-            data={"number": number, "reader": reader, "seal": seal._asdict() if seal else None},
+            data={"number": number, "reader": reader, **options},
         )
         return content
 

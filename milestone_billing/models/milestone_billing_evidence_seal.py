@@ -106,7 +106,7 @@ class MilestoneBillingEvidenceCertificate(models.Model):
         """
         seal = self._find_seal(line.company_id)
         if seal:
-            sealed = self._seal_pdf(self._render(line, number, seal=seal), line.company_id)
+            sealed = self._seal_pdf(self._render(line, number, seal=seal._asdict()), line.company_id)
             if sealed:
                 return sealed, seal
         return self._render(line, number), None

@@ -1,9 +1,11 @@
 """Files for a card dispute about a milestone."""
 
+import io
 import json
 from datetime import date
 
 from odoo import fields, models
+from odoo.tools.pdf import PdfReader, PdfWriter
 
 from ..tools import dispute
 
@@ -24,6 +26,22 @@ This text is a template and no legal advice.
 """
 
 
+def _count_pages(pdf):
+    return len(PdfReader(io.BytesIO(pdf)).pages)
+
+
+def _shorten(pdf, count_max):
+    """Keep the first pages of a file, and its last one, which says how to verify it."""
+    pages = PdfReader(io.BytesIO(pdf)).pages
+    if len(pages) <= count_max:
+        return pdf
+    writer, result = PdfWriter(), io.BytesIO()
+    for place in [*range(count_max - 1), len(pages) - 1]:
+        writer.add_page(pages[place])
+    writer.write(result)
+    return result.getvalue()
+
+
 class MilestoneBillingLine(models.Model):
     _inherit = "milestone.billing.line"
 
@@ -34,8 +52,13 @@ class MilestoneBillingLine(models.Model):
         """
         self.ensure_one()
         story = self.env["milestone.billing.evidence.certificate"]._get_story(self)
+        timeline = self._render_timeline()
+        certificate = self._render_scheme_certificate(_count_pages(timeline))
         stripe = dispute.stripe_evidence(
-            story["events"], story["snapshot"], "certificate.pdf", "dispute/timeline.pdf"
+            story["events"], story["snapshot"], dispute.CERTIFICATE_FILE, dispute.TIMELINE_FILE
+        )
+        stripe["limits"] = dispute.check_limits(
+            *((_count_pages(pdf), len(pdf)) for pdf in (certificate, timeline))
         )
         visa = dispute.visa_ce3(
             self._prepare_purchase(story), self._get_prior_purchases(), fields.Date.today()
@@ -44,11 +67,23 @@ class MilestoneBillingLine(models.Model):
             seller=self.company_id.name, reference=self.reference, title=self.name
         )
         return {
-            "dispute/timeline.pdf": self._render_timeline(),
+            dispute.CERTIFICATE_FILE: certificate,
+            dispute.TIMELINE_FILE: timeline,
             "dispute/stripe_evidence.json": self._dump(stripe),
             "dispute/visa_ce3.json": self._dump(visa),
             "dispute/declaration_template.txt": declaration.encode(),
         }
+
+    def _render_scheme_certificate(self, timeline_pages):
+        """Print the certificate as card schemes take it: addresses in full, no event list, no more pages than they read.
+
+        :param int timeline_pages: of the timeline that goes with it and lists the events.
+        :rtype: bytes
+        """
+        Certificate = self.env["milestone.billing.evidence.certificate"]
+        number = Certificate._get_current(self).number or None
+        pdf = Certificate._render(self, number, reader="dispute", is_short=True)
+        return _shorten(pdf, dispute.certificate_pages_max(timeline_pages))
 
     @staticmethod
     def _dump(value):

@@ -1,14 +1,16 @@
 import base64
 
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 from odoo.tools import format_datetime
-from odoo.tools.image import image_data_uri
+from odoo.tools.image import image_data_uri, image_process
 from odoo.tools.mimetypes import guess_mimetype
 
 from ..tools.evidence_bundle import sha256
 from ..tools.evidence_summary import SHORT_HASH, find_value, mask_email, network_value
 
-THUMBNAIL_SIZE_MAX = 2**21
+# Twice what is printed; a certificate with fifty photographs can be mailed, and submitted in a dispute.
+THUMBNAIL_SIZE, THUMBNAIL_QUALITY = (220, 160), 80
 # About forty lines a page.
 TIMELINE_COUNT_MAX = 150
 TIMELINE_LEFT_OUT = ("proof.", "pii.", "certificate.", "anchor.", "legal_hold.", "integrity.")
@@ -35,6 +37,7 @@ class ReportMilestoneBillingCertificate(models.AbstractModel):
                         line.sudo(), options.get("number"), options.get("reader") or "client"
                     ),
                     "seal": options.get("seal"),
+                    "is_short": bool(options.get("is_short")),
                 }
                 for line in lines
             ],
@@ -108,8 +111,14 @@ class ReportMilestoneBillingCertificate(models.AbstractModel):
         pictures = {}
         for attachment in line._get_evidence_attachments() if wanted else ():
             raw = attachment.raw or b""
-            if sha256(raw) in wanted and len(raw) <= THUMBNAIL_SIZE_MAX and guess_mimetype(raw) in PICTURES:
-                pictures[sha256(raw)] = image_data_uri(attachment.datas)
+            if sha256(raw) not in wanted or guess_mimetype(raw) not in PICTURES:
+                continue
+            try:
+                small = image_process(raw, size=THUMBNAIL_SIZE, quality=THUMBNAIL_QUALITY)
+            except UserError:
+                # Too large to be opened, or only called a picture: its hash is printed all the same.
+                continue
+            pictures[sha256(raw)] = image_data_uri(base64.b64encode(small))
         return pictures
 
     @api.model

@@ -12,11 +12,21 @@ from unittest.mock import patch
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 from odoo.tools import config, mute_logger
+from pypdf import PdfReader, PdfWriter
 
 from ..tools import dispute, verify
 from .test_evidence import EvidenceCommon
 
 REQUEST = "55555555-5555-4555-8555-555555555555"
+
+
+def make_pdf(pages):
+    """Return an empty file of some pages."""
+    writer, result = PdfWriter(), io.BytesIO()
+    for _page in range(pages):
+        writer.add_blank_page(100, 100)
+    writer.write(result)
+    return result.getvalue()
 
 
 class ExportCommon(EvidenceCommon):
@@ -42,10 +52,10 @@ class ExportCommon(EvidenceCommon):
         printing = patch.object(
             self.env.registry["milestone.billing.evidence.certificate"],
             "_render",
-            lambda *args, **kw: b"%PDF-1.4 x",
+            lambda *args, **kw: make_pdf(pages=1),
         )
         timeline = patch.object(
-            self.env.registry["milestone.billing.line"], "_render_timeline", lambda line: b"%PDF-1.4 t"
+            self.env.registry["milestone.billing.line"], "_render_timeline", lambda line: make_pdf(pages=2)
         )
         self.startPatcher(printing)
         self.startPatcher(timeline)
@@ -323,6 +333,35 @@ class TestEvidenceReaders(ExportCommon):
         visa = json.loads(bundle.read("dispute/visa_ce3.json"))
         self.assertFalse(visa["qualifies"])
 
+    def test_dispute_copy_keeps_to_the_pages_that_card_schemes_take(self):
+        self.approve()
+        many = patch.object(
+            self.env.registry["milestone.billing.evidence.certificate"],
+            "_render",
+            lambda *args, reader="client", **kw: make_pdf(pages=30 if reader == "dispute" else 1),
+        )
+        with many:
+            bundle = self.export(variant="dispute", reason="dp_1")
+        stripe = json.loads(bundle.read("dispute/stripe_evidence.json"))
+        named = {name: stripe["evidence"][name] for name in ("customer_signature", "uncategorized_file")}
+        self.assertEqual(
+            named,
+            {"customer_signature": "dispute/certificate.pdf", "uncategorized_file": "dispute/timeline.pdf"},
+        )
+        pages = {
+            name: len(PdfReader(io.BytesIO(bundle.read(f"dispute/{name}.pdf"))).pages)
+            for name in ("certificate", "timeline")
+        }
+        self.assertEqual(pages, {"certificate": 8, "timeline": 2})
+        self.assertEqual((stripe["limits"]["pages"], stripe["limits"]["is_within"]), (18, True))
+        sizes = [len(bundle.read(f"dispute/{name}.pdf")) for name in ("certificate", "timeline")]
+        self.assertEqual(stripe["limits"]["bytes"], 2 * sizes[0] + sizes[1])
+
+    def test_short_copy_is_not_touched(self):
+        self.approve()
+        bundle = self.export(variant="dispute", reason="dp_1")
+        self.assertEqual(bundle.read("dispute/certificate.pdf"), make_pdf(pages=1))
+
     def test_earlier_milestones_of_the_client_are_found_for_visa(self):
         self.approve(account_id="zoe")
         for line in (self.other_line, self.last_line):
@@ -347,7 +386,7 @@ class TestEvidenceCertificate(ExportCommon):
         self.approve()
         first = self.line._get_certificate()
         self.assertEqual((first.number, first.state), (f"{self.line.reference}-C1", "approved"))
-        self.assertEqual(first._get_pdf(), b"%PDF-1.4 x")
+        self.assertEqual(first._get_pdf(), make_pdf(pages=1))
         self.assertEqual(self.line._get_certificate(), first)
         self.assertFalse(Certificate._find_without() & self.line)
         self.line._log_evidence("payment.confirmed", actor_kind="system")

@@ -8,12 +8,15 @@ import zipfile
 from pathlib import Path
 from unittest.mock import patch
 
+from odoo.fields import Command
 from odoo.tests import tagged
 from odoo.tools import config, mute_logger
+from PIL import Image
 from pypdf import PdfReader
 
 from ..models import milestone_billing_evidence_seal as seal_model
 from ..tools import verify
+from ..tools.evidence_bundle import sha256
 from .common_approval import PNG, ApprovalHttpCommon
 from .local_authority import LocalAuthority
 
@@ -75,6 +78,27 @@ class TestEvidencePrint(ApprovalHttpCommon):
         pages = self.get_pages(self.line._render_timeline())
         self.assertLessEqual(len(pages), 4)
         self.assertIn("Timeline of", pages[0])
+
+    def test_copy_for_card_schemes_shows_addresses_and_leaves_the_events_to_the_timeline(self):
+        pdf = self.line._render_scheme_certificate(2)
+        text = " ".join(self.get_pages(pdf))
+        self.assertIn("zoe@client.example", text)
+        self.assertIn("The timeline that is submitted with this copy lists the events", text)
+        self.assertNotIn("milestone.completed", text)
+        self.assertIn("How to verify", text)
+        self.assertLess(len(pdf), 500_000)
+
+    def test_large_photographs_are_printed_small(self):
+        photo = io.BytesIO()
+        Image.effect_noise((1800, 1200), 90).convert("RGB").save(photo, "JPEG", quality=95)
+        self.assertGreater(len(photo.getvalue()), 1_000_000)
+        files = [{"sha256": sha256(photo.getvalue()), "mimetype": "image/jpeg"}]
+        line = self.create_order().milestone_line_ids[0]
+        line.proof_ids = [Command.create({"name": "noise.jpg", "raw": photo.getvalue()})]
+        pictures = self.env["report.milestone_billing.report_certificate"]._get_pictures(line, files)
+        (picture,) = pictures.values()
+        self.assertLess(len(picture), 60_000)
+        self.assertTrue(picture.startswith("data:image/"))
 
     # === SEAL ===
 

@@ -14,8 +14,14 @@ from .evidence_summary import Event, find_value
 
 PRIOR_DAYS_MIN, PRIOR_DAYS_MAX = 120, 365
 PRIOR_COUNT_NEEDED = 2
-# Stripe counts the characters of all text fields together.
+# Characters of one text field of Stripe's form.
 STRIPE_TEXT_MAX = 20000
+# Of all files together: Mastercard takes 19 pages and charges for more, Stripe 50 pages and 4.5 MB.
+PAGES_MAX = 19
+SIZE_MAX = 4_500_000
+CERTIFICATE_FILE, TIMELINE_FILE = "dispute/certificate.pdf", "dispute/timeline.pdf"
+# The form asks for the certificate twice: as a document about the service, and for the customer's signature.
+CERTIFICATE_USES = 2
 _LOG_TYPES = ("link.", "auth.", "review.", "approval.", "pay.", "payment.")
 _STRONG = ("customer_purchase_ip", "customer_device_id", "customer_device_fingerprint")
 _MATCHED = (*_STRONG, "customer_account_id", "customer_email_address")
@@ -60,6 +66,27 @@ def access_log(events: list[Event]) -> str:
     return "\n".join(lines)[:STRIPE_TEXT_MAX]
 
 
+def certificate_pages_max(timeline_pages: int) -> int:
+    """Return how many pages the certificate may have beside a timeline, so that all fits with every scheme."""
+    return max(1, (PAGES_MAX - timeline_pages) // CERTIFICATE_USES)
+
+
+def check_limits(certificate: tuple[int, int], timeline: tuple[int, int]) -> dict[str, Any]:
+    """Return what the files of a dispute come to, and whether the card schemes take that.
+
+    :param tuple certificate: its pages and bytes.
+    :param tuple timeline: the same of the timeline.
+    """
+    pages, size = (CERTIFICATE_USES * one + other for one, other in zip(certificate, timeline, strict=True))
+    return {
+        "bytes": size,
+        "bytes_max": SIZE_MAX,
+        "is_within": pages <= PAGES_MAX and size <= SIZE_MAX,
+        "pages": pages,
+        "pages_max": PAGES_MAX,
+    }
+
+
 def stripe_evidence(events: list[Event], snapshot: dict, certificate: str, timeline: str) -> dict[str, Any]:
     """Return the fields of Stripe's form; file fields name files of the bundle."""
     client, milestone = snapshot.get("client") or {}, snapshot.get("milestone") or {}
@@ -79,7 +106,10 @@ def stripe_evidence(events: list[Event], snapshot: dict, certificate: str, timel
         "uncategorized_file": timeline,
         "uncategorized_text": _statement(events, snapshot),
     }
-    return {"v": 1, "evidence": {name: value for name, value in sorted(fields.items()) if value}}
+    return {
+        "v": 1,
+        "evidence": {name: value[:STRIPE_TEXT_MAX] for name, value in sorted(fields.items()) if value},
+    }
 
 
 def _statement(events: list[Event], snapshot: dict) -> str:

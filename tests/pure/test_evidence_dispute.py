@@ -87,6 +87,20 @@ class TestDispute(unittest.TestCase):
         self.assertEqual(len(fields["access_activity_log"].splitlines()), 3)
         self.assertTrue(all(fields.values()))
 
+    def test_long_texts_are_cut_to_what_the_form_takes(self):
+        long = {**SNAPSHOT, "milestone": {"title": "x" * 30000}}
+        fields = dispute.stripe_evidence(make_story()["events"], long, "c", "t")["evidence"]
+        self.assertEqual(max(map(len, fields.values())), dispute.STRIPE_TEXT_MAX)
+
+    def test_files_stay_within_what_the_schemes_take(self):
+        for timeline in range(1, 5):
+            pages = dispute.certificate_pages_max(timeline)
+            with self.subTest(timeline=timeline):
+                self.assertTrue(dispute.check_limits((pages, 1000), (timeline, 1000))["is_within"])
+                self.assertFalse(dispute.check_limits((pages + 1, 1000), (timeline, 1000))["is_within"])
+        self.assertFalse(dispute.check_limits((1, dispute.SIZE_MAX), (1, 1))["is_within"])
+        self.assertEqual(dispute.check_limits((2, 10), (3, 7))["bytes"], 27)
+
     def test_two_elements_are_needed_one_of_them_device_or_address(self):
         cases = (
             (WHO, True),
