@@ -177,12 +177,18 @@ class MilestoneBillingApproval(models.Model):
 
     def _get_notice_text(self):
         company = self.company_id.sudo()
-        return self.env._(
+        text = self.env._(
             "To prove this decision we record your name, e-mail address, IP address, browser and the times of your "
             "visit, and keep them for as long as claims are possible. Questions: %(company)s, %(email)s.",
             company=company.name,
             email=company.email or company.phone or "",
         )
+        return f"{text} {self._get_device_notice()}".strip()
+
+    def _get_device_notice(self):
+        if not self.company_id.sudo().milestone_record_device:
+            return ""
+        return self.env._("A cookie with a random name shows whether later visits come from the same browser.")
 
     def _format_amount(self):
         """Write the submitted total with its currency, in the reader's format.

@@ -230,7 +230,7 @@ class TestEvidenceVisits(ApprovalHttpCommon, EventsCommon):
         found = []
         for _turn in range(2):
             approval = self.create_submitted()
-            self.enter(approval)
+            self.assertIn("A cookie with a random name", self.enter(approval).text)
             self.approve(approval)
             found.append(self.get_device(approval))
         self.assertEqual(found[0], found[1])
@@ -251,6 +251,7 @@ class TestEvidenceVisits(ApprovalHttpCommon, EventsCommon):
         self.company.milestone_record_device = False
         approval = self.create_submitted()
         self.assertFalse(self.get_cookie(self.enter(approval)))
+        self.assertNotIn("cookie", approval._get_snapshot()["notice"]["text"])
         self.approve(approval)
         self.assertFalse(self.get_device(approval))
 
