@@ -86,6 +86,7 @@
         "views/milestone_billing_menus.xml",
         # Its menus stand below Reporting.
         "views/milestone_billing_evidence_views.xml",
+        "views/milestone_billing_evidence_kanban_views.xml",
     ],
     "demo": [
         "demo/milestone_billing_demo_people.xml",

@@ -38,6 +38,12 @@ class MilestoneBillingEvidence(models.Model):
     entry_hash = fields.Char(string="Hash", required=True, readonly=True)
     log_id = fields.Char(string="Company Log", required=True, readonly=True)
     company_ref = fields.Integer(string="Company ID", readonly=True, aggregator=None, index=True)
+    owner_reference = fields.Char(
+        string="About",
+        compute="_compute_owner_reference",
+        compute_sudo=True,
+        help="The milestone or change order whose chain this is.",
+    )
 
     _chain_seq_unique = models.UniqueIndex(
         "(chain_id, seq)", "Two entries cannot take the same place in a chain."
@@ -201,3 +207,15 @@ class MilestoneBillingEvidence(models.Model):
     def _compute_display_name(self):
         for entry in self:
             entry.display_name = f"{entry.seq}: {entry.type}"
+
+    @api.depends("chain_id")
+    def _compute_owner_reference(self):
+        owners, chains = {}, set(self.mapped("chain_id"))
+        for model in ("milestone.billing.line", "milestone.billing.change"):
+            found = self.env[model].search_fetch(
+                [("evidence_uuid", "in", chains)], ["evidence_uuid", "reference"]
+            )
+            owners |= {owner.evidence_uuid: owner.reference for owner in found}
+        for entry in self:
+            log = self.env._("Company log") if entry.chain_id == entry.log_id else False
+            entry.owner_reference = owners.get(entry.chain_id) or log

@@ -79,6 +79,16 @@ class TestEvidenceAppend(EvidenceCommon):
         values = self.env["milestone.billing.evidence.value"].search([("entry_id", "=", entry.id)])
         self.assertEqual(sorted(values.mapped("value")), ["Zoë Client", "z@c.example"])
 
+    def test_entries_name_what_they_are_about(self):
+        entry = self.line._log_evidence("link.opened")
+        self.assertEqual(entry.owner_reference, self.line.reference)
+        log = self.env["milestone.billing.evidence.log"].search([("log_id", "=", entry.log_id)])
+        self.env["milestone.billing.evidence.leaf"]._sequence(log)
+        checkpoint = self.env["milestone.billing.evidence.checkpoint"]._make(log)
+        self.env["milestone.billing.evidence.anchor"]._record(checkpoint, "email", "<about@x>")
+        last = self.env["milestone.billing.evidence"].search([("chain_id", "=", log.log_id)])[-1]
+        self.assertEqual((last.type, last.owner_reference), ("anchor.recorded", "Company log"))
+
     def test_one_call_for_many_lines_takes_few_statements(self):
         lines = self.create_order(shares=[1] * 40).milestone_line_ids
         lines._log_evidence("milestone.completed", pii={"ip": "203.0.113.7"})
