@@ -19,6 +19,7 @@ from . import milestone_billing_period_end
 from . import milestone_billing_line_state
 from . import milestone_billing_opening
 from . import milestone_billing_line_invoice
+from . import milestone_billing_line_read_ahead
 from . import milestone_billing_line_blocking
 from . import milestone_billing_deposit_limit
 from . import milestone_billing_evidence_owner

@@ -14,6 +14,7 @@ class AccountMove(models.Model):
 
     def _post(self, soft=True):
         """Override of `account` to issue a milestone invoice only as the client approved it."""
+        self._read_ahead_to_post()
         for move in self.filtered(lambda move: move.milestone_document == "stage"):
             move._check_milestone_approved()
         return super()._post(soft)

@@ -16,9 +16,6 @@ class AccountMove(models.Model):
         :raise UserError: naming the document and what to do.
         """
         documents = self.filtered(lambda move: move.is_sale_document(include_receipts=True))
-        # What is looked at one by one below, and while each is posted, is read of all at once.
-        documents.invoice_line_ids.sale_line_ids.fetch(["milestone_deposit_id", "name"])
-        documents.sudo().milestone_line_id.fetch(["state"])
         for move in documents:
             if move.milestone_document in ("stage", "release"):
                 move._check_equals_milestone()

@@ -114,6 +114,14 @@ class AccountMove(models.Model):
             move.invoice_date_due = max(dates, default=False) or move.invoice_date_due
         return result
 
+    def write(self, vals):
+        """Override of `account`: what can be released follows the documents; no other milestone's amounts do."""
+        result = super().write(vals)
+        if "state" in vals:
+            lines = self.sudo().milestone_line_id.order_id.milestone_line_ids
+            lines.filtered(lambda line: line.kind == "retainage_release").modified(["kind"])
+        return result
+
     # === RETAINAGE THAT IS MATCHED IS NOT PAID ===
 
     def _get_retainage_matches(self):

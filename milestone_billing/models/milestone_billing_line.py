@@ -204,7 +204,7 @@ class MilestoneBillingLine(models.Model):
         "allocation_ids.amount_tax",
         "order_id.currency_id",
         "order_id.milestone_line_ids.invoice_ids.amount_retained",
-        "order_id.milestone_line_ids.invoice_ids.state",
+        "order_id.milestone_line_ids.invoice_ids",
         "order_id.milestone_line_ids.sequence",
         "order_id.milestone_line_ids.state",
         "order_id.milestone_line_ids.amount_type",

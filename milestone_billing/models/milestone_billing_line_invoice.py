@@ -2,6 +2,8 @@
 
 from odoo import Command, api, models
 
+CHUNK_SIZE = 250
+
 
 class MilestoneBillingLine(models.Model):
     _inherit = "milestone.billing.line"
@@ -80,6 +82,7 @@ class MilestoneBillingLine(models.Model):
         """
         if not self:
             return self.env["account.move"]
+        self._read_ahead_to_bill()
         retained, advances = self._get_retained_units(), self._get_open_advances()
         pots = self.browse().union(*retained)._get_retained_pots()
         values_list, recovered = [], []
@@ -94,15 +97,24 @@ class MilestoneBillingLine(models.Model):
             if line in retained:
                 line._hold_back(values, retained[line], pots)
             values_list.append(values)
-        Move = self.env["account.move"]
-        # Claims that were given up in this transaction must be gone before the index sees the new ones.
-        Move.flush_model(["milestone_claim"])
-        context = self._get_invoicing_context()  # replaces the caller's, on purpose
-        moves = Move.sudo().with_context(context).create(values_list)  # pylint: disable=context-overridden
+        moves = self._create_documents(values_list)
         for line, move in zip(self, moves, strict=True):
             line.allocation_ids._filter_planned().sudo().move_id = move
         self._keep_recovered(moves, recovered)
         return moves.with_context(self.env.context)  # pylint: disable=context-overridden
+
+    def _create_documents(self, values_list):
+        """Create documents in chunks: what `account` and the ORM do within one create grows faster than its size.
+
+        :rtype: account.move
+        """
+        Move = self.env["account.move"]
+        # Claims that were given up in this transaction must be gone before the index sees the new ones.
+        Move.flush_model(["milestone_claim"])
+        context = self._get_invoicing_context()  # replaces the caller's, on purpose
+        Move = Move.sudo().with_context(context)  # pylint: disable=context-overridden
+        chunks = [values_list[start : start + CHUNK_SIZE] for start in range(0, len(values_list), CHUNK_SIZE)]
+        return Move.union(*(Move.create(chunk) for chunk in chunks))
 
     def _get_invoicing_context(self):
         """Give a context of its own to new invoices: the caller may be in the middle of a payment's.

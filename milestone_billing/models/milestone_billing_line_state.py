@@ -137,6 +137,7 @@ class MilestoneBillingLine(models.Model):
         :param bool strict: raise for milestones that are blocked; else leave them out.
         :return: the milestones that were completed.
         """
+        self._read_ahead()
         self.schedule_id._lock()
         lines = self.filtered(
             lambda line: (
@@ -152,8 +153,6 @@ class MilestoneBillingLine(models.Model):
         if not lines:
             return lines
         asked = lines.filtered("approval_required")
-        # At once for the whole orders: the statement in each submission reads all their milestones.
-        asked.order_id.milestone_line_ids.allocation_ids.fetch(["move_id"])
         moves = lines._create_invoices()
         unasked, done = lines - asked, {"completed_on": fields.Datetime.now()}
         with self.env["milestone.billing.evidence"]._gather():

@@ -1,7 +1,8 @@
 """From a part of an order line to the invoice line that bills exactly this part."""
 
 from odoo import models
-from odoo.tools import formatLang
+from odoo.fields import Domain
+from odoo.tools import SQL, formatLang
 
 # Stands in for a distribution while the values of a line are prepared, and is taken out again.
 NO_ANALYTICS = {"0": 0.0}
@@ -56,25 +57,28 @@ class SaleOrderLine(models.Model):
             )
         )
         accounts = dict.fromkeys(lines.ids, self.env["account.analytic.account"])
-        projects = (
-            self.env["project.project"]
-            .sudo()
-            ._read_group(
-                [("account_id", "!=", False), ("sale_line_id", "in", lines.ids)],
-                ["sale_line_id", "account_id"],
-            )
-        )
-        tasks = (
-            self.env["project.task"]
-            .sudo()
-            ._read_group(
-                [("project_id.account_id", "!=", False), ("sale_line_id", "in", lines.ids)],
-                ["sale_line_id", "project_id"],
-            )
-        )
-        for line, account in [*projects, *((line, project.account_id) for line, project in tasks)]:
-            accounts[line.id] |= account
+        for line_id, project in lines._get_analytic_projects():
+            accounts[line_id] |= project.account_id
         return {line_id: {found.id: 100} if len(found) == 1 else False for line_id, found in accounts.items()}
+
+    def _get_analytic_projects(self):
+        """Find projects with an analytic account that belong to order lines, directly or by a task.
+
+        :return: (order line id, project) pairs.
+        :rtype: list
+        """
+        Project, domain = self.env["project.project"].sudo(), Domain("sale_line_id", "in", self.ids)
+        projects = Project._search(domain & Domain("account_id", "!=", False))
+        tasks = self.env["project.task"].sudo()._search(domain & Domain("project_id.account_id", "!=", False))
+        rows = self.env.execute_query(
+            SQL(
+                "%s UNION %s",
+                projects.select(*(SQL.identifier(projects.table, name) for name in ("sale_line_id", "id"))),
+                tasks.select(*(SQL.identifier(tasks.table, name) for name in ("sale_line_id", "project_id"))),
+            )
+        )
+        found = Project.browse(project_id for _line_id, project_id in rows)
+        return list(zip((line_id for line_id, _project_id in rows), found, strict=True))
 
     def _get_milestone_line_name(self, amounts):
         untaxed = amounts["amount_untaxed"]

@@ -13,6 +13,7 @@ from . import test_approval_routes
 from . import test_change
 from . import test_change_client
 from . import test_change_reminder
+from . import test_click
 from . import test_cut_over
 from . import test_cut_over_entry
 from . import test_dashboard
