@@ -18,7 +18,7 @@ class MilestoneBillingReminderStep(models.Model):
         "res.company", index=True, help="Leave empty to use the step in all companies without own steps."
     )
     purpose = fields.Selection(PURPOSES, string="Reminds Of", required=True, default="approval")
-    days = fields.Integer(string="Working Days", required=True, default=3)
+    days = fields.Integer(string="Working Days", required=True, default=3, aggregator=None)
     moment = fields.Selection(
         [
             ("after_start", "after the client was asked"),
