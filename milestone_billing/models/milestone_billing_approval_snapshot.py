@@ -188,7 +188,9 @@ class MilestoneBillingApproval(models.Model):
     def _get_device_notice(self):
         if not self.company_id.sudo().milestone_record_device:
             return ""
-        return self.env._("A cookie with a random name shows whether later visits come from the same browser.")
+        return self.env._(
+            "A cookie with a random name shows whether later visits come from the same browser."
+        )
 
     def _format_amount(self):
         """Write the submitted total with its currency, in the reader's format.
