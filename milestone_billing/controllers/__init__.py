@@ -7,6 +7,7 @@ from . import portal
 from . import payment
 from . import milestone_billing_xlsx
 from . import milestone_billing_change
+from . import milestone_billing_change_link
 from . import milestone_billing_change_list
 from . import evidence
 from . import milestone_billing_retainer

@@ -1,11 +1,13 @@
 """The page on which a client approves or declines a change order."""
 
+import secrets
 import time
 
 from odoo import SUPERUSER_ID
 from odoo.http import Controller, request, route
 
 from ..tools.approval_rules import LEVELS, REFUSALS
+from .review import PRESENTED_AGAIN_SECONDS
 from .visit import (
     GRANT_HOURS,
     GRANTS_MAX,
@@ -17,75 +19,34 @@ from .visit import (
     page,
     read_http,
     read_pii,
+    read_presentation,
+    read_text,
+    refuse_file,
     send_report,
+    sign_presentation,
+    take_download,
+    take_turn,
 )
 
-WRONG_PER_QUARTER_MAX = 10
-TEXT_SIZE_MAX = 4000
-PRESENTED_AGAIN_SECONDS = 30 * 60
+URL = "/my/changes"
 
 
 class MilestoneBillingChangePage(Controller):
-    """Nothing is written by a GET; the secret of the mail is exchanged for a grant of this session."""
+    """Routes below `/my/changes/<uuid>`; nothing is decided by a GET."""
 
-    @route("/mc/<string:link_uuid>", type="http", auth="public", methods=["GET"], sitemap=False)
-    def change_link(self, link_uuid, k="", **_kwargs):
-        """Show who asks, and a button."""
-        link = self._find_link(link_uuid)
-        company = (link.company_id or request.env.company).sudo()
-        self._use_lang(link)
-        values = {"link_id": link_uuid, "secret": k, "company": company, "action": "open"}
-        return page("milestone_billing.portal_change_link", values, referrer="no-referrer")
+    # === PAGES ===
 
-    @route("/mc/<string:link_uuid>/open", type="http", auth="public", methods=["POST"], sitemap=False)
-    def change_link_open(self, link_uuid, k="", **_kwargs):
-        """Exchange the secret for a grant, and go on to the clean address."""
-        only_by_post()
-        link, user = self._find_link(link_uuid), request.env.user
-        right = link and link._has_secret(k)
-        if not right or (not user._is_public() and user.partner_id != link.partner_id):
-            return self._refuse_link(link_uuid)
-        grants = dict(request.session.get("milestone_change_grants") or {})
-        grants[link.change_id.uuid] = {"link": link.uuid, "at": int(time.time())}
-        request.session["milestone_change_grants"] = grants
-        link.change_id._log("link.opened", **self._make_visit(link, "/mc/<link_uuid>/open"))
-        return go(f"/my/changes/{link.change_id.uuid}")
-
-    @route("/mc/<string:link_uuid>/not-me", type="http", auth="public", methods=["GET"], sitemap=False)
-    def change_not_me(self, link_uuid, k="", **_kwargs):
-        """Ask whether it was really somebody else."""
-        link = self._find_link(link_uuid)
-        self._use_lang(link)
-        company = (link.company_id or request.env.company).sudo()
-        values = {"link_id": link_uuid, "secret": k, "company": company, "action": "not-me"}
-        return page("milestone_billing.portal_change_link", values, referrer="no-referrer")
-
-    @route("/mc/<string:link_uuid>/not-me", type="http", auth="public", methods=["POST"], sitemap=False)
-    def change_not_me_confirm(self, link_uuid, k="", **_kwargs):
-        """Freeze the change and tell the team."""
-        only_by_post()
-        link = self._find_link(link_uuid)
-        if not link or not link._has_secret(k):
-            return self._refuse_link(link_uuid)
-        self._use_lang(link)
-        change = link.change_id.with_user(SUPERUSER_ID)
-        change._contest(link, self._make_visit(link, "/mc/<link_uuid>/not-me"))
-        values = {"link_id": link_uuid, "company": link.company_id, "action": "contested"}
-        return page("milestone_billing.portal_change_link", values, referrer="no-referrer")
-
-    @route(
-        "/my/changes/<string:uuid>", type="http", auth="public", methods=["GET"], website=True, sitemap=False
-    )
-    def change_page(self, uuid, problem=None, **_kwargs):
+    @route(f"{URL}/<string:uuid>", type="http", auth="public", methods=["GET"], website=True, sitemap=False)
+    def change_page(self, uuid, **_kwargs):
         """Show the change as it was frozen."""
         change, link = self._enter(uuid)
         if not change:
-            return self._refuse_page()
+            return self._closed_door()
         self._log_presented(change, link)
-        return self._render(change, link, problem if problem in REFUSALS else None)
+        return self._render(change, link)
 
     @route(
-        "/my/changes/<string:uuid>/change.pdf",
+        f"{URL}/<string:uuid>/change.pdf",
         type="http",
         auth="public",
         methods=["GET"],
@@ -94,36 +55,36 @@ class MilestoneBillingChangePage(Controller):
     )
     def change_paper(self, uuid, **_kwargs):
         """Send the change order as a paper, to who may see its page."""
-        change, _link = self._enter(uuid)
+        change, link = self._enter(uuid)
         if not change:
-            return self._refuse_page()
+            return self._closed_door()
+        if not take_download(change, link or request.env.user):
+            return refuse_file(429)
         return send_report("milestone_billing.action_report_change", change, f"{change.reference}.pdf")
 
+    # === DECISIONS ===
+
     @route(
-        "/my/changes/<string:uuid>/otp",
-        type="http",
-        auth="public",
-        methods=["POST"],
-        website=True,
-        sitemap=False,
+        f"{URL}/<string:uuid>/otp", type="http", auth="public", methods=["POST"], website=True, sitemap=False
     )
     def change_code(self, uuid, channel="email", **form):
         """Send a one-time code to the approver and come back to the form."""
-        only_by_post()
-        change, link = self._enter(uuid)
+        change, link = self._enter_in_turn(uuid)
+        if not change:
+            return self._closed_door()
         if not link or change.state != "proposed" or link.decision:
-            return go(f"/my/changes/{uuid}") if change else self._refuse_page()
+            return go(f"{URL}/{change.uuid}")
         channel = channel if channel in ("email", "sms") else "email"
-        sent_to = request.env["milestone.billing.change.code"]._issue(link, channel)
+        Code = request.env["milestone.billing.change.code"]
+        sent_to = Code._issue(link, channel)
         if sent_to:
-            visit = self._make_visit(link, "/my/changes/<uuid>/otp")
-            change._log("auth.otp_sent", data={"channel": channel}, **visit)
-        kept = {"typed_name": self._read(form, "typed_name"), "accept": form.get("accept") == "1"}
-        kept |= {"sent_to": sent_to, "is_sent_failed": not sent_to}
-        return self._render(change, link, None, 200 if sent_to else 429, kept)
+            data = {"channel": channel, "attempt": Code._count_sent(link)}
+            change._log("auth.otp_sent", data=data, **self._make_visit(link, "otp"))
+        kept = {"sent_to": sent_to, "is_sent_failed": not sent_to}
+        return self._render(change, link, 200 if sent_to else 429, form=self._read_form(form) | kept)
 
     @route(
-        "/my/changes/<string:uuid>/<any(approve, decline):kind>",
+        f"{URL}/<string:uuid>/<any(approve, decline):kind>",
         type="http",
         auth="public",
         methods=["POST"],
@@ -131,33 +92,78 @@ class MilestoneBillingChangePage(Controller):
         sitemap=False,
     )
     def change_decide(self, uuid, kind, **form):
-        """Take the decision of an approver."""
-        only_by_post()
-        change, link = self._enter(uuid)
-        if not link:
-            return self._refuse_page()
-        names = ("snapshot_sha256", "accept", "typed_name", "reason", "otp")
-        values = {name: self._read(form, name) for name in names}
-        visit = self._make_visit(link, "/my/changes/<uuid>/<kind>")
+        """Take the decision of an approver; the result is a page of its own, so that reloading it does nothing."""
+        change, link = self._enter_in_turn(uuid)
+        if not change or not link:
+            return self._closed_door(status=403 if change else 404)
+        values = self._read_form(form)
+        values["presented_at"] = read_presentation(change, form.get("presentation"))
+        visit = self._make_visit(link, kind, values["presented_at"], form)
         outcome = link.with_user(SUPERUSER_ID)._decide(kind, values, self._get_level(), visit)
-        suffix = "" if outcome == "recorded" else f"?problem={outcome}"
-        return go(f"/my/changes/{change.uuid}{suffix}")
+        if outcome == "recorded":
+            return go(f"{URL}/{change.uuid}")
+        change.invalidate_recordset()
+        return self._render(change, link, REFUSALS[outcome], outcome, values)
 
     # === HELPERS ===
 
-    @staticmethod
-    def _read(form, name):
-        text = (form.get(name) or "")[:TEXT_SIZE_MAX].replace("\x00", "")
-        return text.encode("utf-8", "replace").decode()
+    def _read_form(self, form):
+        return {
+            "snapshot_sha256": read_text(form.get("snapshot_sha256"), 64),
+            # One more than a key may have: a longer one is refused, not shortened.
+            "idempotency_key": read_text(form.get("idempotency_key"), 65),
+            "accept": "1" if form.get("accept") == "1" else "",
+            "typed_name": read_text(form.get("typed_name"), 200),
+            "reason": read_text(form.get("reason")),
+            "otp": read_text(form.get("otp"), 12),
+        }
 
-    def _use_lang(self, link):
-        lang = link.partner_id.lang or link.change_id.partner_id.lang if link else None
-        if lang:
-            request.update_context(lang=lang)
+    def _enter_in_turn(self, uuid):
+        """Enter to write something: one after the other, so that nobody answers to what is over by then."""
+        only_by_post()
+        change, link = self._enter(uuid)
+        if change:
+            take_turn(change)
+            change, link = self._enter(uuid)
+        return change, link
+
+    def _enter(self, uuid):
+        """Find the change order of an address, and the seat of the visitor.
+
+        :return: the change and the link, in sudo; both empty for strangers, the link for colleagues who only read.
+        """
+        Change = request.env["milestone.billing.change"].sudo()
+        nobody = request.env["milestone.billing.change.link"].sudo()
+        change = Change.search([("uuid", "=", uuid)], limit=1) if is_uuid(uuid) else Change
+        links, user = change._get_active_links(), request.env.user
+        # Staff decide nothing here, even where they stand among the approvers.
+        link = nobody if user._is_internal() else self._find_granted(links, uuid)
+        if not link and (not change or not change._is_readable_by(user)):
+            return Change, nobody
+        if not link and not user._is_internal():
+            link = links.filtered(lambda item: item.partner_id == user.partner_id)
+        use_change_lang(link, change)
+        env = request.env(su=True)
+        return change.with_env(env), link.with_env(env)
+
+    def _find_granted(self, links, uuid):
+        grant, user = find_change_grant(uuid), request.env.user
+        link = links.filtered(lambda item: item.uuid == grant.get("link"))
+        if not link or link._get_problem() not in (False, "too_late"):
+            return links.browse()
+        # When somebody else is logged in, whose click it is would be in doubt.
+        return link if user._is_public() or user.partner_id == link.partner_id else links.browse()
+
+    def _get_level(self):
+        return LEVELS[0] if request.env.user._is_public() else LEVELS[1]
+
+    def _make_visit(self, link, step="", presented_at=0.0, form=None):
+        name = f"{URL}/<uuid>/{step}" if step else f"{URL}/<uuid>"
+        return make_change_visit(link, name, find_change_grant(link.change_id.uuid), presented_at, form)
 
     def _log_presented(self, change, link):
         """Record that the page was shown: once per session and snapshot in half an hour, and not for staff."""
-        if not link or change.state != "proposed":
+        if not link or change.state != "proposed" or request.httprequest.method == "HEAD":
             return
         seen = dict(request.session.get("milestone_change_seen") or {})
         key = f"{change.uuid},{change.snapshot_sha256[:16]}"
@@ -165,72 +171,72 @@ class MilestoneBillingChangePage(Controller):
             return
         newest = sorted({**seen, key: int(time.time())}.items(), key=lambda item: item[1])[-GRANTS_MAX:]
         request.session["milestone_change_seen"] = dict(newest)
-        visit = self._make_visit(link, "/my/changes/<uuid>")
-        change._log("review.presented", data={"locale": request.env.lang or ""}, **visit)
+        data = {"locale": request.env.lang or ""}
+        change._log_apart("review.presented", data=data, **self._make_visit(link))
 
-    def _find_link(self, link_uuid):
-        Link = request.env["milestone.billing.change.link"].sudo()
-        return Link.search([("uuid", "=", link_uuid)], limit=1) if is_uuid(link_uuid) else Link
-
-    def _enter(self, uuid):
-        """Find the change order of an address, and the seat of the visitor.
-
-        :return: the change and the link, in sudo; both empty for strangers, only the link for colleagues who read.
-        """
-        Change = request.env["milestone.billing.change"].sudo()
-        nobody = request.env["milestone.billing.change.link"].sudo()
-        change = Change.search([("uuid", "=", uuid)], limit=1) if is_uuid(uuid) else Change
-        links, user = change._get_active_links(), request.env.user
-        grant = (request.session.get("milestone_change_grants") or {}).get(uuid)
-        if grant and time.time() - grant["at"] < GRANT_HOURS * 3600:
-            link = links.filtered(lambda item: item.uuid == grant["link"])
-            if link and (user._is_public() or user.partner_id == link.partner_id):
-                return change, link
-        if not change or user._is_public():
-            return Change, nobody
-        # Staff decide nothing here, even where they stand among the approvers.
-        own = links.filtered(lambda item: item.partner_id == user.partner_id and not user._is_internal())
-        return (change, own) if change._is_readable_by(user) else (Change, nobody)
-
-    def _get_level(self):
-        return LEVELS[0] if request.env.user._is_public() else LEVELS[1]
-
-    def _make_visit(self, link, route_name):
-        is_public = request.env.user._is_public()
-        return {
-            "actor_kind": "link_holder" if is_public else "portal_user",
-            "actor_ref": link.partner_id.milestone_evidence_ref,
-            "subject": {"link_id": link.uuid},
-            "auth": {"session_tag": get_session_tag(), "method": ["link"] if is_public else ["password"]},
-            "http": read_http(route_name),
-            "pii": read_pii(link.partner_id, company=link.company_id),
-        }
-
-    def _render(self, change, link, problem, status=None, form=None):
-        person = link.partner_id if link else change.partner_id
-        request.update_context(lang=person.lang or change.partner_id.lang or request.env.lang)
-        change = change.with_env(request.env(su=True))
-        can_decide = bool(link and change.state == "proposed" and not link.decision)
+    def _render(self, change, link, status=200, problem=None, form=None):
+        user, can_decide = request.env.user, bool(link and change.state == "proposed" and not link.decision)
+        reader = link.partner_id or (user.partner_id if user._is_portal() else None)
         values = {
-            **change._prepare_page_values(),
+            **change._prepare_page_values(reader),
             "link": link,
             "problem": problem,
             "can_decide": can_decide,
-            "needs_code": can_decide and request.env.user._is_public() and link._get_required_level() == "L2",
+            "needs_code": can_decide and user._is_public() and link._get_required_level() == "L2",
             "has_phone": bool(link and link.partner_id.phone),
+            "presentation": sign_presentation(change) if can_decide else "",
+            "idempotency_key": secrets.token_urlsafe(24),
             "form": form or {},
             "page_name": "change",
         }
-        status = status or REFUSALS.get(problem, 200)
-        return name_device(
-            page("milestone_billing.portal_change_page", values, status=status), change.company_id
-        )
+        response = page("milestone_billing.portal_change_page", values, status=status)
+        return name_device(response, change.company_id)
 
-    def _refuse_link(self, link_uuid):
-        key = f"change,{link_uuid[:36]},{read_pii().get('ip', '')}"
-        allowed = request.env["milestone.billing.attempt"]._take("link_wrong", key, WRONG_PER_QUARTER_MAX, 15)
-        return self._refuse_page(status=404 if allowed else 429, referrer="no-referrer")
+    def _closed_door(self, status=404):
+        """Say the same to everybody who may not see it, whether it exists or not."""
+        return page("milestone_billing.portal_closed", {}, status=status)
 
-    def _refuse_page(self, status=404, referrer="same-origin"):
-        values = {"link_id": "", "secret": "", "company": request.env.company.sudo(), "action": "refused"}
-        return page("milestone_billing.portal_change_link", values, status=status, referrer=referrer)
+
+# === WHO ===
+
+
+def find_change_link(link_uuid):
+    """Find the link of an address, or an empty set."""
+    Link = request.env["milestone.billing.change.link"].sudo()
+    return Link.search([("uuid", "=", link_uuid)], limit=1) if is_uuid(link_uuid) else Link
+
+
+def find_change_grant(uuid):
+    """Give the grant of this session for a change order, unless it is too old.
+
+    :rtype: dict
+    """
+    grant = (request.session.get("milestone_change_grants") or {}).get(uuid) or {}
+    return grant if time.time() - grant.get("at", 0) < GRANT_HOURS * 3600 else {}
+
+
+def use_change_lang(link, change=None):
+    """Answer in the language of the approver, else of the customer."""
+    change = change or (link.change_id if link else None)
+    lang = (link.partner_id.lang if link else None) or (change.partner_id.lang if change else None)
+    if lang:
+        request.update_context(lang=lang)
+
+
+def make_change_visit(link, route_name, grant, presented_at=0.0, form=None):
+    """Give what the evidence tells about a visitor: who, how we know, from where.
+
+    :rtype: dict
+    """
+    is_public = request.env.user._is_public()
+    auth = {"session_tag": get_session_tag(), "method": ["link"] if is_public else ["password"]}
+    if grant:
+        auth |= {"grant_age_s": max(0, int(time.time() - grant["at"])), "link_proof": grant["proof"]}
+    return {
+        "actor_kind": "link_holder" if is_public else "portal_user",
+        "actor_ref": link.partner_id.milestone_evidence_ref,
+        "subject": {"link_id": link.uuid},
+        "auth": auth,
+        "http": read_http(route_name, presented_at),
+        "pii": read_pii(link.partner_id, form, link.company_id),
+    }

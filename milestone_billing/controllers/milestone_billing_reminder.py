@@ -1,15 +1,8 @@
 from odoo.http import Controller, request, route
 
-from .visit import only_by_post
+from .visit import go, only_by_post, page
 
 CHOICES = ("", "email", "sms", "none")
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Content-Security-Policy": "frame-ancestors 'none'",
-    "X-Robots-Tag": "noindex, nofollow",
-}
 
 
 class MilestoneBillingReminderController(Controller):
@@ -30,17 +23,17 @@ class MilestoneBillingReminderController(Controller):
         partner = request.env["milestone.billing.reminder"]._find_partner_of_token(token)
         if partner and preference in CHOICES:
             partner.milestone_reminder_preference = preference or False
-        return request.redirect(f"/milestones/reminders/{token}?saved=1")
+        return go(f"/milestones/reminders/{token}?saved=1")
 
     @route("/my/milestones/reminders", type="http", auth="user", methods=["GET"], website=True, sitemap=False)
     def milestone_my_reminders(self, **_kwargs):
         """Lead a person with an account to the same page."""
         Reminder = request.env["milestone.billing.reminder"]
-        return request.redirect(Reminder._get_stop_url(request.env.user.partner_id))
+        return go(Reminder._get_stop_url(request.env.user.partner_id))
 
     def _render(self, partner, token, saved):
         values = {"partner": partner, "token": token, "saved": saved}
-        response = request.render("milestone_billing.milestone_billing_reminder_page", values)
-        response.status_code = 200 if partner else 404
-        response.headers.update(HEADERS)
+        status = 200 if partner else 404
+        response = page("milestone_billing.milestone_billing_reminder_page", values, status, "no-referrer")
+        response.headers["X-Robots-Tag"] = "noindex, nofollow"
         return response

@@ -4,7 +4,7 @@ from odoo.addons.portal.controllers.portal import CustomerPortal
 from odoo.fields import Domain
 from odoo.http import request, route
 
-from .visit import page, send_report
+from .visit import page, refuse_file, send_report, take_download
 
 
 class MilestoneRetainerPortal(CustomerPortal):
@@ -34,7 +34,7 @@ class MilestoneRetainerPortal(CustomerPortal):
         return page("milestone_billing.portal_retainers", values)
 
     @route(
-        "/my/retainers/<int:retainer_id>/statement.pdf",
+        "/my/retainers/<int(max=2147483647):retainer_id>/statement.pdf",
         type="http",
         auth="user",
         methods=["GET"],
@@ -47,4 +47,6 @@ class MilestoneRetainerPortal(CustomerPortal):
         retainer = Retainer.search(self._get_retainer_domain() & Domain("id", "=", retainer_id), limit=1)
         if not retainer:
             return page("milestone_billing.portal_closed", {}, status=404)
+        if not take_download(retainer, request.env.user):
+            return refuse_file(429)
         return send_report("milestone_billing.action_report_retainer", retainer, f"{retainer.name}.pdf")

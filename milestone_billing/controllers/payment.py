@@ -6,7 +6,7 @@ from odoo.exceptions import AccessError, MissingError, ValidationError
 from odoo.http import request
 
 from .review import URL, Review
-from .visit import find_visit, get_session_tag, go, make_visitor
+from .visit import find_visit, get_session_tag, go, make_visitor, take_click
 
 
 class MilestonePayment(PaymentPortal):
@@ -87,7 +87,7 @@ class ReviewPayment(Review):
         if not approval._can_pay():
             return go(f"{URL}/{approval.uuid}")
         invoice = approval._get_issued_invoice()
-        approval._log_visit(
-            "pay.clicked", make_visitor(visit, f"{URL}/<uuid>/pay"), data=invoice._prepare_pay_data()
-        )
+        if take_click("pay_clicked", invoice):
+            visitor = make_visitor(visit, f"{URL}/<uuid>/pay")
+            approval._log_visit("pay.clicked", visitor, data=invoice._prepare_pay_data())
         return go(invoice._get_milestone_payment_url())

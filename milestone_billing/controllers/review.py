@@ -6,7 +6,7 @@ import time
 from odoo import http
 from odoo.http import request
 
-from ..models.milestone_billing_approval_decision import REASON_CODES, RESERVATIONS_MAX, TEXT_SIZE_MAX
+from ..models.milestone_billing_approval_decision import REASON_CODES, RESERVATIONS_MAX
 from .visit import (
     find_visit,
     get_session_tag,
@@ -16,6 +16,7 @@ from .visit import (
     only_by_post,
     page,
     read_presentation,
+    read_text,
     seal,
     sign_presentation,
     take_turn,
@@ -23,11 +24,6 @@ from .visit import (
 
 URL = "/my/milestones"
 PRESENTED_AGAIN_SECONDS = 30 * 60
-
-
-def _text(value, size=TEXT_SIZE_MAX):
-    """Read a text field of a form: trimmed, limited, without what evidence cannot hold."""
-    return (value or "").replace("\x00", "").encode("utf-8", "replace").decode().strip()[:size]
 
 
 class Review(http.Controller):
@@ -106,10 +102,11 @@ class Review(http.Controller):
         if visit.approval._get_state_refusal() or not self._may_decide(visit):
             return go(f"{URL}/{visit.approval.uuid}")
         channel = channel if channel in ("email", "sms") else "email"
-        sent_to = request.env["milestone.billing.approval.code"]._issue(visit.seat, channel)
+        Code = request.env["milestone.billing.approval.code"]
+        sent_to = Code._issue(visit.seat, channel)
         if sent_to:
             visitor = make_visitor(visit, f"{URL}/<uuid>/otp")
-            data = {"channel": channel, "attempt": visit.seat._count_codes()}
+            data = {"channel": channel, "attempt": Code._count_sent(visit.seat)}
             visit.approval._log_visit("auth.otp_sent", visitor, data=data)
         values = self._read_form("approve", form) | {"sent_to": sent_to, "is_sent_failed": not sent_to}
         return self._render(
@@ -133,7 +130,7 @@ class Review(http.Controller):
         presented = read_presentation(visit.approval, form.get("presentation"))
         if form.get("webauthn") and visit.kind == "portal_user":
             nonce = self._take_passkey_nonce(visit)
-            values |= {"webauthn": _text(form["webauthn"], 10000), "passkey_nonce": nonce}
+            values |= {"webauthn": read_text(form["webauthn"], 10000), "passkey_nonce": nonce}
         visitor = make_visitor(visit, f"{URL}/<uuid>/{step}", presented, form)
         outcome = visit.approval._decide(step, visitor, values)
         if outcome.code == "recorded":
@@ -171,26 +168,26 @@ class Review(http.Controller):
 
     def _read_form(self, step, form):
         values = {
-            "snapshot_sha256": _text(form.get("snapshot_sha256"), 64),
+            "snapshot_sha256": read_text(form.get("snapshot_sha256"), 64),
             # One more than a key may have: a longer one is refused, not shortened.
-            "idempotency_key": _text(form.get("idempotency_key"), 65),
+            "idempotency_key": read_text(form.get("idempotency_key"), 65),
         }
         if step != "approve":
             code = form.get("reason_code")
             files = request.httprequest.form.getlist("file")[:100]
             return values | {
-                "reason": _text(form.get("reason")),
+                "reason": read_text(form.get("reason")),
                 "reason_code": code if code in REASON_CODES else "other",
-                "files": [_text(item, 36) for item in files],
+                "files": [read_text(item, 36) for item in files],
             }
-        notes = [_text(note) for note in request.httprequest.form.getlist("reservation")]
+        notes = [read_text(note) for note in request.httprequest.form.getlist("reservation")]
         notes = [line.strip() for note in notes for line in note.splitlines() if line.strip()]
         return values | {
             "accept": "1" if form.get("accept") == "1" else "",
-            "consent_sha256": _text(form.get("consent_sha256"), 64),
-            "typed_name": _text(form.get("typed_name"), 200),
+            "consent_sha256": read_text(form.get("consent_sha256"), 64),
+            "typed_name": read_text(form.get("typed_name"), 200),
             "reservations": notes[:RESERVATIONS_MAX],
-            "otp": _text(form.get("otp"), 12),
+            "otp": read_text(form.get("otp"), 12),
         }
 
     def _render(self, visit, template, status=200, **values):
@@ -228,7 +225,7 @@ class Review(http.Controller):
     def _log_presented(self, visit):
         """Record that the page was shown: once per session and snapshot in half an hour, and not for staff."""
         approval = visit.approval
-        if not visit.seat or approval.state != "requested":
+        if not visit.seat or approval.state != "requested" or request.httprequest.method == "HEAD":
             return
         seen = dict(request.session.get("milestone_seen") or {})
         item = seen.get(approval.uuid) or {}

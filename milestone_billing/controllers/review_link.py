@@ -14,6 +14,7 @@ from .visit import (
     page,
     read_http,
     read_pii,
+    take_click,
     take_turn,
 )
 
@@ -50,7 +51,8 @@ class ReviewLink(http.Controller):
         if problem:
             return self._refuse(link_id, problem, link, k)
         add_grant(link, k)
-        link._mark_opened(self._make_visitor(link, k, "/ma/<link_id>/open"))
+        if take_click("link_opened", link):
+            link._mark_opened(self._make_visitor(link, k, "/ma/<link_id>/open"))
         return go(f"/my/milestones/{link.approval_id.uuid}")
 
     @http.route("/ma/<string:link_id>/renew", type="http", auth="public", methods=["POST"], sitemap=False)

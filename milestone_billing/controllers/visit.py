@@ -12,7 +12,7 @@ from odoo.http import STORED_SESSION_BYTES, content_disposition, request
 from odoo.tools import config, hash_sign, hmac, verify_hash_signed
 from werkzeug.exceptions import MethodNotAllowed
 
-from ..models.milestone_billing_approval_decision import Visitor
+from ..models.milestone_billing_approval_decision import TEXT_SIZE_MAX, Visitor
 from ..tools.approval_rules import LEVELS, read_address
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
@@ -20,6 +20,8 @@ GRANTS_MAX = 20
 GRANT_HOURS = 12
 PRESENTATION_HOURS = 12
 TURN_SECONDS = 10
+DOWNLOADS_PER_HOUR_MAX = 20
+CLICKS_PER_HOUR_MAX = 60
 SCOPE = "milestone_billing.presentation"
 DEVICE_COOKIE = "milestone_device"
 DEVICE_DAYS = 400
@@ -60,7 +62,10 @@ def seal(response, referrer="same-origin", **headers):
 
 
 def page(template, values, status=200, referrer="same-origin"):
-    """Render a page of ours with status and headers."""
+    """Render a page of ours with status, headers, language and direction of writing."""
+    lang = request.env.lang or "en_US"
+    direction = request.env["res.lang"]._get_data(code=lang).direction or "ltr"
+    values = {"html_data": {"lang": lang.replace("_", "-"), "dir": direction}, **values}
     return seal(request.render(template, values, status=status), referrer=referrer)
 
 
@@ -82,6 +87,16 @@ def send_report(report, record, filename):
     Report = request.env["ir.actions.report"].sudo().with_context(force_report_rendering=True)
     content, _kind = Report._render_qweb_pdf(report, record.ids)
     return send_file(content, "application/pdf", filename)
+
+
+def refuse_file(status=404):
+    """Answer that there is no such document, or that too many were asked for."""
+    return seal(request.make_response("Too many requests" if status == 429 else "Not found", status=status))
+
+
+def read_text(value, size=TEXT_SIZE_MAX):
+    """Read a text field of a form: trimmed, limited, without what evidence cannot hold."""
+    return (value or "").replace("\x00", "").encode("utf-8", "replace").decode().strip()[:size]
 
 
 def only_by_post():
@@ -158,15 +173,37 @@ def _find_granted_visit(approval):
     if not link or link._get_problem() or link.partner_id.id != grant["partner"]:
         return None
     user = request.env.user
-    if not user._is_public() and user.partner_id != link.partner_id:
-        # Somebody else is logged in: whose click it is would be in doubt.
+    if user._is_internal() or (not user._is_public() and user.partner_id != link.partner_id):
+        # Somebody else is logged in: whose click it is would be in doubt. Staff decide nothing here.
         return None
     kind = "link_holder" if user._is_public() else "portal_user"
     return Visit(approval, link.seat_id, kind, grant)
 
 
-def take_turn(approval):
-    """Wait, for a while, until nobody else answers on this submission; then see all that they did.
+def take_click(kind, record):
+    """Count a click that is recorded; after too many it still does what it does, but fills no chain of evidence.
+
+    :param str kind: what is clicked.
+    :return: whether to record it.
+    :rtype: bool
+    """
+    key = f"{record._name},{record.id}"
+    return request.env["milestone.billing.attempt"]._take(kind, key, CLICKS_PER_HOUR_MAX, 60)
+
+
+def take_download(record, who):
+    """Count a document made for a visitor: printing and packing cost time.
+
+    :param who: the visitor: a user, or the seat or link of an approver.
+    :return: whether there may be one more this hour.
+    :rtype: bool
+    """
+    key = f"{record._name},{record.id},{who._name},{who.id}"
+    return request.env["milestone.billing.attempt"]._take("download", key, DOWNLOADS_PER_HOUR_MAX, 60)
+
+
+def take_turn(record):
+    """Wait, for a while, until nobody else answers on this submission or change order; then see all that they did.
 
     Each try begins a new transaction, since one that began before the others were done would never see their answers.
     So call this before anything is written. Whoever does not get a turn goes on without, and is told that it is busy.
@@ -174,7 +211,7 @@ def take_turn(approval):
     cr, end = request.env.cr, time.monotonic() + TURN_SECONDS
     while True:
         cr.rollback()
-        if approval._try_lock() or time.monotonic() > end:
+        if record._try_lock() or time.monotonic() > end:
             return
         time.sleep(random.uniform(0.02, 0.1))
 
@@ -209,16 +246,16 @@ def name_device(response, company):
 # === PRESENTATION ===
 
 
-def sign_presentation(approval):
-    """Give the nonce that ties a form to the page it came from: submission, snapshot, session, time.
+def sign_presentation(record):
+    """Give the nonce that ties a form to the page it came from: submission or change, snapshot, session, time.
 
     :rtype: str
     """
-    values = [approval.uuid, approval.snapshot_sha256, get_session_tag(), int(time.time() * 1000)]
+    values = [record.uuid, record.snapshot_sha256, get_session_tag(), int(time.time() * 1000)]
     return hash_sign(request.env(su=True), SCOPE, values, expiration_hours=PRESENTATION_HOURS)
 
 
-def read_presentation(approval, nonce):
+def read_presentation(record, nonce):
     """Give when the page of a form was made, in seconds; 0 for a nonce that is not ours or not of this session.
 
     :rtype: float
@@ -227,7 +264,7 @@ def read_presentation(approval, nonce):
         values = verify_hash_signed(request.env(su=True), SCOPE, nonce or "")
     except ValueError:
         return 0.0
-    if not values or values[:3] != [approval.uuid, approval.snapshot_sha256, get_session_tag()]:
+    if not values or values[:3] != [record.uuid, record.snapshot_sha256, get_session_tag()]:
         return 0.0
     return values[3] / 1000
 

@@ -35,6 +35,7 @@ class MilestoneBillingApproval(models.Model):
 
     _name = "milestone.billing.approval"
     _description = "Milestone Submission"
+    _inherit = "milestone.billing.turn"
     _order = "line_id, revision desc"
     _rec_name = "uuid"
 

@@ -46,7 +46,7 @@ class MilestoneBillingApprovalCode(models.Model):
         seat = seat.sudo()
         target = self._get_target(seat, channel)
         Attempt = self.env["milestone.billing.attempt"]
-        if not target or not Attempt._take("code_sent", f"{seat._name},{seat.id}", CODES_PER_HOUR_MAX, 60):
+        if not target or not Attempt._take("code_sent", self._get_key(seat), CODES_PER_HOUR_MAX, 60):
             return False
         self._get_open(seat).write({"expires_on": fields.Datetime.now()})
         digits = "".join(secrets.choice("0123456789") for _place in range(CODE_DIGITS))
@@ -60,6 +60,18 @@ class MilestoneBillingApprovalCode(models.Model):
         code.code_hmac = code._hash(digits)
         code._send(digits, target)
         return mask_email(target) if channel == "email" else mask_phone(target)
+
+    @api.model
+    def _get_key(self, seat):
+        return f"{seat._name},{seat.id}"
+
+    @api.model
+    def _count_sent(self, seat):
+        """Count the codes that an approver was sent in the last hour: the number of this attempt.
+
+        :rtype: int
+        """
+        return self.env["milestone.billing.attempt"]._count("code_sent", self._get_key(seat), 60)
 
     @api.model
     def _get_target(self, seat, channel):
@@ -111,6 +123,15 @@ class MilestoneBillingApprovalCode(models.Model):
                 ("wrong_count", "<", WRONG_MAX),
             ]
         )
+
+    @api.model
+    def _prepare_attempt(self, seat):
+        """Give what the evidence tells about the next guess of an approver; 0 when there is no code to guess.
+
+        :rtype: dict
+        """
+        tried = self._get_open(seat)[:1]
+        return {"channel": tried.channel or "", "attempt": tried.wrong_count + 1 if tried else 0}
 
     @api.model
     def _redeem(self, seat, digits):

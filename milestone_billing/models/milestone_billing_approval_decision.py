@@ -1,5 +1,4 @@
 import hashlib
-import logging
 import secrets
 import uuid
 from datetime import UTC, datetime
@@ -8,7 +7,6 @@ from typing import NamedTuple
 
 from odoo import SUPERUSER_ID, api, fields, models
 from odoo.exceptions import AccessError, UserError
-from psycopg2.errors import SerializationFailure
 
 from ..tools.approval_rules import (
     CLOSED_STATES,
@@ -23,8 +21,6 @@ from ..tools.verify import canonical, tagged_hash
 from .milestone_billing_approval import LEVEL_SELECTION
 from .milestone_billing_line_state import INTERNAL_WRITE
 
-_logger = logging.getLogger(__name__)
-
 EVENTS = {
     "approve": "approval.granted",
     "changes": "approval.changes_requested",
@@ -35,7 +31,6 @@ REFUSALS_PER_HOUR_MAX = 20
 REASON_CODES = ("not_done", "quality", "amount", "wrong_person", "other")
 TEXT_SIZE_MAX = 4000
 RESERVATIONS_MAX = 20
-APART_TRIES_MAX = 20
 
 
 class Visitor(NamedTuple):
@@ -156,18 +151,6 @@ class MilestoneBillingApproval(models.Model):
         approval._apply_decision(kind, decision, visitor)
         return Outcome("recorded")
 
-    def _try_lock(self):
-        """Take this submission for this transaction, without waiting.
-
-        Waiting here would end in a serialization error and a retry for each of many parallel clicks; the portal waits
-        with `take_turn`, outside of a transaction.
-        """
-        self.env.cr.execute(
-            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))",
-            [f"milestone.billing.approval,{self.id}"],
-        )
-        return self.env.cr.fetchone()[0]
-
     def _find_replay(self, kind, visitor, form):
         decision = visitor.seat._get_decision() if visitor.seat else None
         if not decision or decision.idempotency_key != form["idempotency_key"]:
@@ -250,8 +233,7 @@ class MilestoneBillingApproval(models.Model):
         ):
             return visitor
         Code = self.env["milestone.billing.approval.code"]
-        tried = Code._get_open(visitor.seat)[:1]
-        data = {"channel": tried.channel or "", "attempt": tried.wrong_count + 1 if tried else 0}
+        data = Code._prepare_attempt(visitor.seat)
         code = Code._redeem(visitor.seat, form["otp"])
         self._log_visit("auth.otp_verified" if code else "auth.otp_failed", visitor, data=data)
         if not code:
@@ -368,21 +350,8 @@ class MilestoneBillingApproval(models.Model):
         }
 
     def _log_visit_apart(self, event_type, visitor, data=None):
-        """Record a look at the page in a short transaction of its own.
-
-        A page loads its pictures side by side, and each writes on the same chain: whoever comes second would be
-        served again from the start, with a pause. Here only the entry is tried again, at once.
-        """
-        self.ensure_one()
-        more = self._prepare_visit(visitor)
-        for attempt in range(APART_TRIES_MAX):
-            try:
-                with self.env.registry.cursor() as cr:
-                    self.with_env(self.env(cr=cr, su=True))._log(event_type, data=data, **more)
-                return
-            except SerializationFailure:
-                _logger.info("%s waits for other entries (try %s)", event_type, attempt + 1)
-        _logger.warning("%s of submission %s was not recorded: its chain was too busy", event_type, self.uuid)
+        """Record a look at the page in a short transaction of its own; see `_log_apart`."""
+        self._log_apart(event_type, data=data, **self._prepare_visit(visitor))
 
     # === APPLYING ===
 

@@ -5,7 +5,7 @@ import uuid
 from datetime import timedelta
 
 from odoo import fields, models
-from odoo.tools import format_date, format_datetime, formatLang, html2plaintext
+from odoo.tools import format_date, formatLang, html2plaintext
 
 STATUS_COLORS = {
     "approved": "success",
@@ -30,7 +30,7 @@ class MilestoneBillingApproval(models.Model):
         :rtype: dict
         """
         self.ensure_one()
-        approval = self.sudo().with_context(lang=self.lang)
+        approval = self.sudo().with_context(lang=self.lang, tz=self._get_reader_tz(seat))
         snapshot, line = approval._get_snapshot(), approval.line_id
         return {
             "approval": approval,
@@ -42,13 +42,14 @@ class MilestoneBillingApproval(models.Model):
             "currency": approval.currency_id,
             "money": approval._get_money,
             "format_day": lambda value: format_date(approval.env, value) if value else "",
-            "steps": line._prepare_steps(),
+            "steps": line._prepare_steps(self._get_reader(seat)),
             "status": approval._get_page_status(),
             "status_color": STATUS_COLORS.get(approval._get_page_status(), "info"),
             "status_sentence": approval._get_status_sentence(),
             "approve_label": approval._get_approve_label(),
             "consent_sha256": approval._get_consent_sha256(),
             "granted": approval._get_granted(),
+            "answers": approval._prepare_answers(),
             "own_decision": seat._get_decision() if seat else None,
             "invoice": approval._get_issued_invoice(),
             "due_now": approval._get_issued_invoice()._get_milestone_due_now()
@@ -59,10 +60,21 @@ class MilestoneBillingApproval(models.Model):
             "people": approval._prepare_people(),
             "history": line._prepare_history(),
             "differences": approval._get_differences(),
+            "newer": approval._get_newer(),
             "has_certificate": approval.state not in ("requested", "expired", "superseded", "cancelled"),
             "needs_code": approval._needs_code(seat),
             "has_phone": bool(seat and seat.sudo().partner_id.phone),
         }
+
+    def _get_reader(self, seat):
+        """Give the contact who reads: the approver, else the logged-in client; nobody for a look by staff."""
+        user = self.env.user
+        if seat:
+            return seat.sudo().partner_id
+        return user.partner_id if user._is_portal() else user.partner_id.browse()
+
+    def _get_reader_tz(self, seat):
+        return self.env.context.get("tz") or self._get_reader(seat).sudo().tz or self.env.user.tz or "UTC"
 
     def _get_money(self, text):
         """Write an amount of the snapshot with its currency, in the reader's format.
@@ -95,7 +107,7 @@ class MilestoneBillingApproval(models.Model):
         :rtype: str
         """
         names = ", ".join(self.decision_ids.partner_id.mapped("name"))
-        when = format_datetime(self.env, self.decided_on, dt_format="medium") if self.decided_on else ""
+        when = self._format_moment(self.decided_on)
         return {
             "requested": self._get_waiting_sentence,
             "approved": lambda: self._get_approved_sentence(names, when),
@@ -146,7 +158,24 @@ class MilestoneBillingApproval(models.Model):
             )
         if self.state == "deemed_accepted":
             return self.env._("No answer came in time, so the work counts as accepted since %s.", when)
+        if self.has_reservations:
+            return self.env._("Approved with reservations by %(names)s on %(when)s.", names=names, when=when)
         return self.env._("Approved by %(names)s on %(when)s.", names=names, when=when)
+
+    def _prepare_answers(self):
+        """Give what the approvers wrote with their answers: the reason, or the points that are to be fixed.
+
+        :rtype: list[dict]
+        """
+        return [
+            {
+                "name": decision.partner_id.name,
+                "points": decision.reason.splitlines() if decision.decision.startswith("approve") else [],
+                "reason": decision.reason,
+            }
+            for decision in self.decision_ids
+            if (decision.reason or "").strip()
+        ]
 
     # === WHO ELSE ===
 
@@ -205,13 +234,20 @@ class MilestoneBillingApproval(models.Model):
 
     # === COMPARING REVISIONS ===
 
+    def _get_newer(self):
+        """Give the version that replaced this one.
+
+        :rtype: milestone.billing.approval
+        """
+        return self.line_id.approval_ids.filtered(lambda item: item.revision == self.revision + 1)
+
     def _get_differences(self):
         """Tell what changed in the version that replaced this one, side by side.
 
         :return: label, before and after of each difference.
         :rtype: list[tuple[str, str, str]]
         """
-        newer = self.line_id.approval_ids.filtered(lambda item: item.revision == self.revision + 1)
+        newer = self._get_newer()
         old, new = self._get_snapshot(), newer._get_snapshot() if newer else None
         if self.state != "superseded" or not old or not new:
             return []

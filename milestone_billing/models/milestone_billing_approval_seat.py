@@ -70,14 +70,6 @@ class MilestoneBillingApprovalSeat(models.Model):
         labels = dict(decision._fields["decision"]._description_selection(self.env))
         return labels.get(decision.decision, "")
 
-    def _count_codes(self):
-        """Count the codes that this approver was sent in the last hour.
-
-        :rtype: int
-        """
-        self.ensure_one()
-        return self.env["milestone.billing.attempt"]._count("code_sent", f"seat,{self.id}", 60)
-
     def _get_actor_ref(self):
         self.ensure_one()
         return self.sudo().partner_id.milestone_evidence_ref

@@ -25,7 +25,7 @@ class MilestoneBillingChange(models.Model):
 
     _name = "milestone.billing.change"
     _description = "Change Order"
-    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _inherit = ["mail.thread", "mail.activity.mixin", "milestone.billing.turn"]
     _order = "order_id desc, number desc"
 
     order_id = fields.Many2one("sale.order", required=True, index=True, ondelete="cascade")

@@ -3,8 +3,10 @@
 import hashlib
 import secrets
 
-from odoo import SUPERUSER_ID, api, models
+from odoo import SUPERUSER_ID, api, fields, models
 from odoo.tools import consteq
+
+from ..tools.verify import link_proof
 
 
 def _digest(secret):
@@ -42,7 +44,7 @@ class MilestoneBillingChangeLink(models.Model):
             )
             return
         secret = secrets.token_urlsafe(32)
-        self.write({"state": "sent", "secret_sha256": _digest(secret)})
+        self.write({"state": "sent", "secret_sha256": _digest(secret), "expires_on": self._get_link_expiry()})
         mail = self._create_mail("milestone_billing.mail_template_change_request", secret)
         self.message_id = mail.message_id
         change._log(
@@ -52,6 +54,9 @@ class MilestoneBillingChangeLink(models.Model):
             pii={"to": partner.email},
             actor_kind="system",
         )
+
+    def _get_link_expiry(self):
+        return fields.Datetime.add(fields.Datetime.now(), days=self.company_id.milestone_link_days)
 
     def _prepare_sent_data(self, mail, secret, field):
         """Keep a queued mail and give what its entry says about it.
@@ -76,7 +81,7 @@ class MilestoneBillingChangeLink(models.Model):
         if not self.partner_id.email:
             return
         change, secret = self.change_id, secrets.token_urlsafe(32)
-        self.receipt_sha256 = _digest(secret)
+        self.write({"receipt_sha256": _digest(secret), "expires_on": self._get_link_expiry()})
         head = change._get_chain_head()
         mail = self._create_mail("milestone_billing.mail_template_change_receipt", secret, head)
         change._log(
@@ -112,7 +117,15 @@ class MilestoneBillingChangeLink(models.Model):
         self.ensure_one()
         given = _digest(secret)
         known = [kept for kept in self.sudo()._get_known_digests() if kept]
-        return not self.is_revoked and any(consteq(kept, given) for kept in known)
+        return any(consteq(kept, given) for kept in known)
+
+    def _get_link_proof(self, secret):
+        """Give what proves later that the holder of the mail was there, without keeping the secret.
+
+        :rtype: str
+        """
+        self.ensure_one()
+        return link_proof(secret, self.change_id.evidence_uuid, self.change_id.snapshot_sha256)
 
     def _get_known_digests(self):
         """Give the hashes of the secrets that open this change order.

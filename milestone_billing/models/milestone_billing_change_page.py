@@ -1,7 +1,7 @@
 """What the client's pages and the paper show of a change order: the frozen snapshot, and where it stands."""
 
 from odoo import models
-from odoo.tools import format_date, format_datetime, formatLang
+from odoo.tools import format_date, formatLang
 
 STATUS_COLORS = {
     "proposed": "primary",
@@ -13,11 +13,12 @@ STATUS_COLORS = {
 class MilestoneBillingChange(models.Model):
     _inherit = "milestone.billing.change"
 
-    def _prepare_page_values(self):
+    def _prepare_page_values(self, reader=None):
         """Give what the page and the paper show, in the language of the environment.
 
         A draft has no snapshot yet: the team sees it as it would be frozen now.
 
+        :param reader: the contact who looks; nobody for the paper and for staff.
         :rtype: dict
         """
         self.ensure_one()
@@ -28,9 +29,18 @@ class MilestoneBillingChange(models.Model):
             "res_company": change.company_id,
             "snapshot": change._get_snapshot() or change._prepare_content(),
             "money": change._format_text,
-            "status": change._get_client_status(),
+            "status": change._get_client_status(reader),
             "status_sentence": change._get_status_sentence(),
+            "approve_label": change._get_approve_label(),
         }
+
+    def _get_approve_label(self):
+        """Give the text of the button that approves, exactly as it is shown.
+
+        :rtype: str
+        """
+        amount = formatLang(self.env, self.amount_total, currency_obj=self.currency_id)
+        return self.env._("Approve %s", amount)
 
     def _format_text(self, text):
         """Write an amount of the snapshot with its currency, in the reader's format.
@@ -40,9 +50,10 @@ class MilestoneBillingChange(models.Model):
         """
         return formatLang(self.env, float(text or 0), currency_obj=self.currency_id)
 
-    def _get_client_status(self):
+    def _get_client_status(self, reader=None):
         """Say how far the change is, in one word and one colour for the client.
 
+        :param reader: the contact who looks: what waits for a colleague does not wait for them.
         :rtype: dict
         """
         words = {
@@ -53,6 +64,9 @@ class MilestoneBillingChange(models.Model):
             "expired": self.env._("Time over"),
         }
         label = words.get(self.state) or self.env._("Withdrawn")
+        waiting = self.sudo()._get_active_links().filtered(lambda link: not link.decision).partner_id
+        if self.state == "proposed" and reader and reader not in waiting:
+            return {"code": self.state, "label": self.env._("With your colleagues"), "color": "light"}
         return {"code": self.state, "label": label, "color": STATUS_COLORS.get(self.state, "light")}
 
     def _get_status_sentence(self):
@@ -60,7 +74,7 @@ class MilestoneBillingChange(models.Model):
 
         :rtype: str
         """
-        when = format_datetime(self.env, self.decided_on, dt_format="medium") if self.decided_on else ""
+        when = self._format_moment(self.decided_on)
         names = ", ".join(self.link_ids.filtered("decision").partner_id.mapped("name"))
         if self.state == "proposed":
             return self._get_waiting_sentence()
@@ -103,8 +117,10 @@ class MilestoneBillingChange(models.Model):
             "name": f"{self.reference}: {self.name}",
             "order": self.order_id.name,
             "amount": formatLang(self.env, self.amount_untaxed, currency_obj=self.currency_id),
-            "date": format_date(self.env, self.decided_on or self.expires_on),
-            **self._get_client_status(),
+            "date": self.env._("answer by %s", format_date(self.env, self.expires_on))
+            if self.state == "proposed"
+            else format_date(self.env, self.decided_on or self.expires_on),
+            **self._get_client_status(user.partner_id if user._is_portal() else None),
         }
 
     def _is_readable_by(self, user):

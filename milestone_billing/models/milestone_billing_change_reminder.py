@@ -24,7 +24,7 @@ class MilestoneBillingChangeLink(models.Model):
 
     def _issue_reminder_secret(self):
         secret = secrets.token_urlsafe(32)
-        self.reminder_sha256 = _digest(secret)
+        self.write({"reminder_sha256": _digest(secret), "expires_on": self._get_link_expiry()})
         return secret
 
     def _get_known_digests(self):

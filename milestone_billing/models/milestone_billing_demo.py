@@ -58,6 +58,8 @@ class MilestoneBillingDemo(models.AbstractModel):
         link = change._get_active_links()[:1]
         form = {
             "snapshot_sha256": change.snapshot_sha256,
+            "presented_at": datetime.now(UTC).timestamp(),
+            "idempotency_key": f"demo-{change.uuid}",
             "accept": "1",
             "typed_name": link.partner_id.name,
         }

@@ -23,9 +23,10 @@ class MilestoneBillingLine(models.Model):
 
     # === HOW FAR ===
 
-    def _prepare_steps(self):
+    def _prepare_steps(self, reader):
         """Give the stepper: every milestone of the order, and how far it is, in the client's words.
 
+        :param reader: the contact who looks, or an empty set.
         :rtype: list[dict]
         """
         self.ensure_one()
@@ -36,7 +37,7 @@ class MilestoneBillingLine(models.Model):
                 "line": line,
                 "name": line.name,
                 "is_current": line.id == self.id,
-                **line._get_client_status(),
+                **line._get_client_status_for(line._get_current_approval(), reader),
             }
             for line in lines
         ]
@@ -150,7 +151,7 @@ class MilestoneBillingLine(models.Model):
                 "name": line.name,
                 "amount": formatLang(self.env, line.amount_total, currency_obj=line.currency_id),
                 "when": line._get_client_when(current.get(line)),
-                **line._get_client_status_for(current.get(line), user),
+                **line._get_client_status_for(current.get(line), user.partner_id),
             }
             for line in self
         ]
@@ -162,10 +163,11 @@ class MilestoneBillingLine(models.Model):
         invoice = self._get_live_invoice()
         return f"/my/invoices/{invoice.id}" if invoice.state == "posted" else f"/my/orders/{self.order_id.id}"
 
-    def _get_client_status_for(self, approval, user):
+    def _get_client_status_for(self, approval, reader):
         """Say how far a milestone is to one reader: what waits for a colleague does not wait for them."""
         status = self._get_client_status()
-        if status["code"] == "to_review" and user.partner_id not in approval._get_waiting_seats().partner_id:
+        is_waiting = status["code"] == "to_review"
+        if is_waiting and reader and reader not in approval._get_waiting_seats().partner_id:
             status |= {"label": self.env._("With your colleagues"), "color": "light"}
         return status
 

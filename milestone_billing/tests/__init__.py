@@ -3,6 +3,7 @@ from importlib.util import find_spec
 from . import test_api_doc
 from . import test_approval_access
 from . import test_approval_change
+from . import test_approval_code
 from . import test_approval_decision
 from . import test_approval_files
 from . import test_approval_mail
@@ -14,6 +15,8 @@ from . import test_change
 from . import test_change_client
 from . import test_change_reminder
 from . import test_click
+from . import test_change_race
+from . import test_change_routes
 from . import test_cut_over
 from . import test_cut_over_entry
 from . import test_dashboard

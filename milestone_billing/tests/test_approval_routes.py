@@ -178,6 +178,23 @@ class TestApprovalRoutes(ApprovalHttpCommon):
         self.assertEqual(approval.state, "approved")
         self.assertEqual(self.send("GET", self.path("")).status_code, 403, "and nothing else of the client")
 
+    def test_staff_with_the_link_of_their_own_contact_decide_nothing(self):
+        insider = new_test_user(
+            self.env,
+            "insider",
+            "milestone_billing.milestone_billing_group_billing_user",
+            company_ids=[fields.Command.link(self.company.id)],
+            company_id=self.company.id,
+        )
+        approval = self.create_submitted(approvers=[insider.partner_id])
+        link, secret = self.issue_link(approval)
+        self.authenticate("insider", "insider")
+        self.send("POST", f"/ma/{link.uuid}/open", {"csrf_token": self.get_csrf(), "k": secret})
+        self.assertIn("Only the client can decide here", self.url_open(self.path("", approval)).text)
+        form = {"csrf_token": self.get_csrf(), "accept": "1", "typed_name": "Insider"}
+        self.assertEqual(self.send("POST", self.path("/approve", approval), form).status_code, 403)
+        self.assertEqual((approval.state, approval.move_id.state), ("requested", "draft"))
+
     # === LINKS ===
 
     def test_links_by_visitor(self):
@@ -217,7 +234,8 @@ class TestApprovalRoutes(ApprovalHttpCommon):
             for key in (secret, "wrong", '"><script>alert(1)</script>'):
                 response = self.send("GET", f"/ma/{link.uuid}{path}", params={"k": key})
                 self.assertEqual(response.headers["Referrer-Policy"], "no-referrer")
-                for tag in ("<script", "<link", "<img", "src=", "Stage 1", "Zoe"):
+                self.assertEqual(response.text.count("<link"), 1, "the empty icon")
+                for tag in ("<script", "<img", "src=", "Stage 1", "Zoe"):
                     self.assertNotIn(tag, response.text)
 
     # === METHODS ===
@@ -247,9 +265,11 @@ class TestApprovalRoutes(ApprovalHttpCommon):
 
     def test_looking_by_head_writes_nothing(self):
         link, secret = self.issue_link(self.approval)
-        self.enter(self.approval)
+        with freeze_time(fields.Datetime.now() - timedelta(hours=1)):
+            self.enter(self.approval)
         before = self.get_events(self.approval.line_id)
-        for path in (f"/ma/{link.uuid}?k={secret}", self.path("/file/{file}"), "/milestones/verify"):
+        paths = (f"/ma/{link.uuid}?k={secret}", self.path("/file/{file}"), self.path("/approve"))
+        for path in (*paths, "/milestones/verify"):
             self.assertEqual(self.send("HEAD", path).status_code, 200)
         self.assertEqual(self.get_events(self.approval.line_id), before)
 

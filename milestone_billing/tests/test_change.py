@@ -1,3 +1,5 @@
+import re
+
 from odoo import Command
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import HttpCase, new_test_user, tagged
@@ -32,6 +34,8 @@ class ChangeCommon(MilestoneBillingCommon):
             "accept": "1",
             "typed_name": "Zoe Client",
             "reason": "Too expensive",
+            "presented_at": 1.0,
+            "idempotency_key": f"key-to-{kind}",
             **form,
         }
         visit = {"actor_kind": "link_holder", "auth": {"method": ["link"]}, "http": {}, "pii": {}}
@@ -147,6 +151,7 @@ class TestChange(ChangeCommon):
         second = change.sudo().link_ids.filtered(lambda link: link.partner_id == other)
         visit = {"actor_kind": "link_holder", "auth": {"method": ["link"]}, "http": {}, "pii": {}}
         form = {"snapshot_sha256": change.snapshot_sha256, "accept": "1", "typed_name": "Max"}
+        form |= {"presented_at": 1.0, "idempotency_key": "key-of-max"}
         self.assertEqual(second._decide("approve", form, "L1", visit), "recorded")
         self.assertEqual(change.state, "approved")
         self.assertTrue(change.verify_evidence()["ok"])
@@ -207,13 +212,17 @@ class ChangeHttpCommon(ChangeCommon, HttpCase):
     def get_token(self, response):
         return response.text.split('name="csrf_token" value="')[1].split('"')[0]
 
-    def enter(self, change):
+    def fields_of(self, response):
+        """Read the hidden fields of the forms of a page."""
+        return dict(re.findall(r'<input type="hidden" name="([a-z_0-9]+)" value="([^"]*)"', response.text))
+
+    def enter(self, change, url=None):
+        """Open the link of the mail, in a new session."""
         self.authenticate(None, None)
-        url = self.get_link(change)
+        url = url or self.get_link(change)
         response = self.url_open(url)
         self.assertNotIn("1,200", response.text, "nothing is told before the button")
-        data = {"csrf_token": self.get_token(response), "k": url.split("?k=")[1]}
-        return self.url_open(url.split("?")[0] + "/open", data=data)
+        return self.url_open(url.split("?")[0] + "/open", data=self.fields_of(response))
 
 
 @tagged("post_install", "-at_install")
@@ -226,10 +235,10 @@ class TestChangePage(ChangeHttpCommon):
         self.assertIn("The shop speaks French too", page.text)
         self.assertIn("1,440.00", page.text)
         self.assertEqual(page.headers["X-Frame-Options"], "DENY")
-        form = {"csrf_token": self.get_token(page), "snapshot_sha256": change.snapshot_sha256}
+        form = self.fields_of(page)
         refused = self.url_open(f"/my/changes/{change.uuid}/approve", data=form)
         self.assertEqual(refused.status_code, 422)
-        form |= {"accept": "1", "typed_name": "Zoe Client"}
+        form = {**self.fields_of(refused), "accept": "1", "typed_name": "Zoe Client"}
         done = self.url_open(f"/my/changes/{change.uuid}/approve", data=form)
         self.assertIn("Order and milestones are changed", done.text)
         self.env.invalidate_all()
@@ -272,12 +281,7 @@ class TestChangePage(ChangeHttpCommon):
         change = self.propose()
         self.authenticate("zoe_c", "zoe_c")
         page = self.url_open(f"/my/changes/{change.uuid}")
-        form = {
-            "csrf_token": self.get_token(page),
-            "snapshot_sha256": change.snapshot_sha256,
-            "accept": "1",
-            "typed_name": "Zoe",
-        }
+        form = {**self.fields_of(page), "accept": "1", "typed_name": "Zoe"}
         self.url_open(f"/my/changes/{change.uuid}/approve", data=form)
         self.env.invalidate_all()
         self.assertEqual(change.state, "approved")

@@ -151,9 +151,8 @@ class TestChangeSnapshot(ChangeCommon):
 class TestChangeClient(ChangeHttpCommon):
     """Codes, receipt, paper and lists: what the client has around the decision."""
 
-    def fill(self, page, change, **more):
-        form = {"csrf_token": self.get_token(page), "snapshot_sha256": change.snapshot_sha256}
-        return {**form, "accept": "1", "typed_name": "Zoe Client", **more}
+    def fill(self, page, **more):
+        return {**self.fields_of(page), "accept": "1", "typed_name": "Zoe Client", **more}
 
     def get_types(self, change):
         entries = self.env["milestone.billing.evidence"].search([("chain_id", "=", change.evidence_uuid)])
@@ -165,7 +164,7 @@ class TestChangeClient(ChangeHttpCommon):
         change = self.propose()
         page = self.enter(change)
         self.assertIn("One-time code", page.text)
-        refused = self.url_open(f"/my/changes/{change.uuid}/approve", data=self.fill(page, change))
+        refused = self.url_open(f"/my/changes/{change.uuid}/approve", data=self.fill(page))
         self.assertIn("type the code", refused.text)
         Code = self.registry["milestone.billing.change.code"]
         digits = []
@@ -173,22 +172,32 @@ class TestChangeClient(ChangeHttpCommon):
         with patch.object(
             Code, "_send", lambda code, text, target: (digits.append(text), send(code, text, target))
         ):
-            sent = self.url_open(f"/my/changes/{change.uuid}/otp", data=self.fill(page, change))
+            sent = self.url_open(f"/my/changes/{change.uuid}/otp", data=self.fill(page))
         self.assertIn("z***@client.example", sent.text)
         self.assertIn('value="Zoe Client"', sent.text)
         mail = self.env["mail.mail"].sudo().search([], order="id desc", limit=1)
         self.assertIn(digits[0], mail.subject)
         self.assertIn(change.reference, mail.body_html)
         wrong = f"{(int(digits[0]) + 1) % 10**6:06d}"
-        self.url_open(f"/my/changes/{change.uuid}/approve", data=self.fill(page, change, otp=wrong))
+        self.url_open(f"/my/changes/{change.uuid}/approve", data=self.fill(page, otp=wrong))
         self.env.invalidate_all()
         self.assertEqual(change.state, "proposed")
-        self.url_open(f"/my/changes/{change.uuid}/approve", data=self.fill(page, change, otp=digits[0]))
+        self.url_open(f"/my/changes/{change.uuid}/approve", data=self.fill(page, otp=digits[0]))
         self.env.invalidate_all()
         self.assertEqual(change.state, "approved")
         types = self.get_types(change)
         for event in ("review.presented", "auth.otp_sent", "auth.otp_failed", "auth.otp_verified"):
             self.assertIn(event, types)
+        tried = [
+            (entry.type, entry._get_part("data"))
+            for entry in change.evidence_ids.sorted("seq")
+            if entry.type.startswith("auth.")
+        ]
+        expected = [("sent", 1), ("failed", 1), ("verified", 2)]
+        self.assertEqual(
+            tried,
+            [(f"auth.otp_{word}", {"channel": "email", "attempt": number}) for word, number in expected],
+        )
         granted = change.evidence_ids.filtered(lambda entry: entry.type == "approval.granted")._get_body()
         self.assertEqual((granted["auth"]["level"], granted["auth"]["method"]), ("L2", ["link", "otp_email"]))
         self.assertTrue(change.verify_evidence()["ok"])
@@ -198,7 +207,7 @@ class TestChangeClient(ChangeHttpCommon):
         self.contact.phone = "+32 2 290 34 90"
         change = self.propose()
         page = self.enter(change)
-        data = self.fill(page, change, channel="sms")
+        data = self.fill(page, channel="sms")
         self.assertIn("***90", self.url_open(f"/my/changes/{change.uuid}/otp", data=data).text)
         sms = self.env["sms.sms"].sudo().search([("number", "=", "+3222903490")])
         self.assertIn(change.reference, sms.body)
@@ -206,7 +215,7 @@ class TestChangeClient(ChangeHttpCommon):
     def test_receipt_carries_the_way_to_contest(self):
         change = self.propose()
         page = self.enter(change)
-        self.url_open(f"/my/changes/{change.uuid}/approve", data=self.fill(page, change))
+        self.url_open(f"/my/changes/{change.uuid}/approve", data=self.fill(page))
         self.env.invalidate_all()
         before = self.env["mail.mail"].sudo().search([])
         with self.no_commits():
@@ -241,7 +250,7 @@ class TestChangeClient(ChangeHttpCommon):
     def test_paper_shows_before_and_after_and_who_decided(self):
         change = self.propose(reason="The shop speaks French too")
         page = self.enter(change)
-        self.url_open(f"/my/changes/{change.uuid}/approve", data=self.fill(page, change))
+        self.url_open(f"/my/changes/{change.uuid}/approve", data=self.fill(page))
         self.env.invalidate_all()
         Report = self.env["ir.actions.report"]
         html = str(Report._render_qweb_html("milestone_billing.action_report_change", change.ids)[0])
@@ -284,7 +293,9 @@ class TestChangeClient(ChangeHttpCommon):
         order_page = self.url_open(self.order.get_portal_url()).text
         self.assertIn(f'href="/my/changes/{change.uuid}"', order_page)
         self.assertNotIn(draft.name, order_page)
-        self.assertIn(change.reference, self.url_open("/my/changes").text)
+        listed = self.url_open("/my/changes").text
+        self.assertIn(change.reference, listed)
+        self.assertIn("With your colleagues", listed, "it waits for Zoe")
         self.assertIn("The decision is with", self.url_open(f"/my/changes/{change.uuid}").text)
         counters = self.make_jsonrpc_request(
             "/my/counters", {"counters": ["milestone_change_waiting_count", "milestone_change_count"]}

@@ -233,6 +233,8 @@ class TestEvidenceOfChange(TamperCommon):
     def decide_change(self, kind="approve"):
         form = {
             "snapshot_sha256": self.change.snapshot_sha256,
+            "presented_at": 1.0,
+            "idempotency_key": "key-of-zoe",
             "accept": "1",
             "typed_name": "Zoe Client",
             "reason": "Too expensive for us",

@@ -1,5 +1,9 @@
+import io
+
+from odoo import Command
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
+from PIL import ExifTags, Image
 
 from .common import MilestoneBillingCommon
 
@@ -98,3 +102,27 @@ class TestProof(MilestoneBillingCommon):
         self.pay(first.invoice_ids)
         task.invalidate_recordset(["milestone_gate_reason"])
         self.assertFalse(task.milestone_gate_reason)
+
+    def test_time_that_a_photo_claims_stands_in_the_evidence(self):
+        def make(taken):
+            picture, file = Image.new("RGB", (8, 8)), io.BytesIO()
+            exif = picture.getexif()
+            if taken is not None:
+                exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = taken
+            picture.save(file, "JPEG", exif=exif)
+            return file.getvalue()
+
+        line = self.create_order().milestone_line_ids[0]
+        cases = {
+            "site.jpg": (make("2026:03:15 10:00:00"), "2026-03-15 10:00:00"),
+            "empty.jpg": (make(None), None),
+            "nonsense.jpg": (make("yesterday <script>"), None),
+            "cut.jpg": (make("2026:03:15 10:00:00")[:40], None),
+            "no_picture.jpg": (b"\xff\xd8\xff\xe0 nothing", None),
+        }
+        for name, (raw, _taken) in cases.items():
+            line.proof_ids = [Command.create({"name": name, "raw": raw})]
+        entries = line.evidence_ids.filtered(lambda entry: entry.type == "proof.added").sorted("seq")
+        found = [entry._get_part("data").get("captured_at_claimed") for entry in entries]
+        self.assertEqual(found, [taken for _raw, taken in cases.values()])
+        self.assertTrue(line.verify_evidence()["ok"])
