@@ -190,7 +190,7 @@ class MilestoneBillingChangePage(Controller):
             "page_name": "change",
         }
         response = page("milestone_billing.portal_change_page", values, status=status)
-        return name_device(response, change.company_id)
+        return response if user._is_internal() else name_device(response, change.company_id)
 
     def _closed_door(self, status=404):
         """Say the same to everybody who may not see it, whether it exists or not."""

@@ -26,6 +26,8 @@ class TestApprovalCode(ApprovalHttpCommon):
         self.assertEqual(page.status_code, 200)
         self.assertIn("z***@client.example", page.text)
         self.assertIn("Zoe Z", page.text, "what was typed is kept")
+        first = re.search(r'<button[^>]*type="submit"[^>]*>', page.text)[0]
+        self.assertIn("o_mb_once", first, "the Enter key approves and sends no other code")
         code = self.get_code(approval)
         wrong = "000000" if code != "000000" else "111111"
         self.assertEqual(self.approve(approval, otp=wrong).status_code, 422)

@@ -113,10 +113,29 @@ class TestApprovalPortal(ApprovalHttpCommon):
         page = self.enter(approval, self.contact)
         people = page.text.partition('id="o_mb_people"')[2].partition("</section>")[0]
         self.assertLess(people.index("Zoe Client"), people.index("Asked"))
+        self.assertNotIn("With your colleagues", page.text)
+        self.authenticate(None, None)
+        self.assertIn("With your colleagues", self.enter(approval, ann).text, "Ann has answered")
+        page = self.enter(approval, self.contact)
         self.assertLess(people.index("Ann Second"), people.index("Approved"))
         history = page.text.partition("o_mb_history")[2]
         self.assertIn("Version 1 was sent for review.", history)
         self.assertIn("Ann Second approved.", history)
+
+    def test_page_shows_what_was_written_with_the_answer(self):
+        approval = self.create_submitted()
+        self.enter(approval)
+        self.approve(approval, reservation="The logo is blurred\nTranslate the footer")
+        page = self.url_open(f"/my/milestones/{approval.uuid}")
+        self.assertRegex(page.text, r"Approved with reservations by Zoe Client on .*UTC")
+        for point in ("The logo is blurred", "Translate the footer"):
+            self.assertIn(f">{point}</li>", page.text)
+        approval = self.create_submitted()
+        self.enter(approval)
+        form = {**self.read_form(approval, "changes"), "reason": "The <form> does not send"}
+        self.post(approval, "changes", form)
+        page = self.url_open(f"/my/milestones/{approval.uuid}")
+        self.assertIn("The &lt;form&gt; does not send</blockquote>", page.text)
 
     def test_order_page_shows_the_schedule_as_a_timeline(self):
         approval = self.create_submitted()

@@ -119,14 +119,25 @@ export class MilestoneForm extends Interaction {
             }
             return;
         }
-        const button = this.el.querySelector(".o_mb_once");
         this.waitForTimeout(() => {
-            button.disabled = true;
-            button.setAttribute("aria-busy", "true");
+            for (const button of this.el.querySelectorAll(".o_mb_once")) {
+                button.disabled = true;
+                button.setAttribute("aria-busy", "true");
+            }
         }, 0);
     }
 }
 
+/** Why an answer was not recorded is read first. */
+export class MilestoneRefusal extends Interaction {
+    static selector = "#refusal";
+
+    start() {
+        this.el.focus();
+    }
+}
+
 registry.category("public.interactions").add("milestone_billing.review", MilestoneReview);
+registry.category("public.interactions").add("milestone_billing.refusal", MilestoneRefusal);
 registry.category("public.interactions").add("milestone_billing.pdf", MilestonePdf);
 registry.category("public.interactions").add("milestone_billing.form", MilestoneForm);
