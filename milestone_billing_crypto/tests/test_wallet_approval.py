@@ -95,6 +95,7 @@ class TestWalletApproval(ApprovalHttpCommon):
         page = self.url_open(f"/my/milestones/{approval.uuid}/approve")
         typed = re.search(r'data-typed-data="([^"]+)"', page.text)
         self.assertTrue(typed, page.text[:500])
+        self.assertNotIn("sign with a passkey", page.text, "the wallet is enough")
         return self.fields_of(page), json.loads(html.unescape(typed.group(1)))
 
     def send(self, approval, form, signature, **more):
@@ -109,6 +110,7 @@ class TestWalletApproval(ApprovalHttpCommon):
         answer = self.send(approval, form, signature, **more)
         self.assertEqual(answer.status_code, 403)
         self.assertIn("does not fit", answer.text)
+        self.assertIn("you sign with your wallet", answer.text)
         self.assertEqual(approval.state, "requested")
         body = approval.line_id.evidence_ids.sorted("seq")[-1:]._get_body()
         self.assertEqual((body["type"], body["data"]["reason_code"]), ("approval.refused", "level_too_low"))

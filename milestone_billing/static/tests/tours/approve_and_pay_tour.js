@@ -23,7 +23,7 @@ registry.category("web_tour.tours").add("milestone_billing_approve_and_pay", {
         { trigger: "#reservation", run: "edit Fix the footer" },
         { trigger: "#accept", run: "check" },
         { trigger: ".o_mb_form button.o_mb_once", run: "click", expectUnloadPage: true },
-        { trigger: ".o_mb_status:contains('Approved by Zoe Client')" },
+        { trigger: ".o_mb_status:contains('Approved with reservations by Zoe Client')" },
         { trigger: ".o_mb_bar button:contains('Pay')", run: "click", expectUnloadPage: true },
         { trigger: "#pay_with.show input[name='o_payment_radio']", run: "click" },
         { trigger: "#pay_with #customer_input", run: "edit 4242 4242 4242 4242" },
