@@ -101,7 +101,7 @@ class MilestoneBillingCryptoChain(models.Model):
             blocks = max(1, 60000 // chain.block_time_ms)
             span = min([chain.span_max] + [node.span for node in chain.node_ids if node.span])
             chain.quota_hint = self.env._(
-                "%(blocks)s blocks a minute; this node allows %(span)s blocks per query: %(queries)s queries a minute.",
+                "%(blocks)s blocks a minute; this node allows %(span)s blocks per query. Queries a minute: %(queries)s.",
                 blocks=blocks,
                 span=span,
                 queries=-(-blocks // span),

@@ -62,7 +62,8 @@ class MilestoneBillingCryptoTransfer(models.Model):
     )
     quote_id = fields.Many2one("milestone.billing.crypto.quote", ondelete="restrict", index="btree_not_null")
     match_kind = fields.Selection(
-        [
+        string="Match",
+        selection=[
             ("quoted", "As quoted"),
             ("late", "After the quote"),
             ("wrong_token", "Other token"),

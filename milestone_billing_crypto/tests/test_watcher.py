@@ -263,7 +263,7 @@ class TestWatcher(CryptoCommon):
         self.assert_paid(payment)
         self.assertEqual(self.chain.cursor_block, self.evm.head())
         self.assertLessEqual(self.node.span, 6)
-        self.assertIn("queries a minute", self.chain.quota_hint)
+        self.assertIn("Queries a minute", self.chain.quota_hint)
 
     def test_busy_broken_and_endless_answers_pause_the_node(self):
         for changes in (
