@@ -49,6 +49,7 @@ export class StablecoinCheckout extends Interaction {
 
     start() {
         this.showSent();
+        this.updateContent(); // what was sent hides the button
         for (const time of this.el.querySelectorAll(".o_stablecoin_until")) {
             const moment = new Date(time.dateTime);
             time.textContent = moment.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
