@@ -105,7 +105,7 @@ export class StablecoinCheckout extends Interaction {
             browser.sessionStorage.setItem(this.storageKey, JSON.stringify({ hash, time: Date.now() }));
             this.showSent();
         } catch (error) {
-            this.say(error.said || SAID_BY_CODE[getCode(error)] || "failed", "text-danger");
+            this.say(error.said || SAID_BY_CODE[getCode(error)] || "failed", "alert-warning");
         } finally {
             this.isBusy = false;
             this.updateContent();
@@ -135,7 +135,7 @@ export class StablecoinCheckout extends Interaction {
         const isKnown = [...this.el.querySelectorAll("[data-hash]")].some((one) => one.dataset.hash === hash);
         this.isSent = Boolean(hash) && !isKnown && Date.now() - time < SENT_MINUTES * 60000;
         if (this.isSent) {
-            this.say("sent", "text-success", hash);
+            this.say("sent", "alert-success", hash);
         }
     }
 
@@ -145,7 +145,7 @@ export class StablecoinCheckout extends Interaction {
             return;
         }
         const text = this.el.querySelector(`.o_stablecoin_wallet_texts [data-said="${said}"]`)?.textContent || "";
-        place.className = `small mt-2 mb-0 text-break o_stablecoin_wallet_said ${said ? style : "d-none"}`;
+        place.className = `alert small py-2 mt-2 mb-0 text-break o_stablecoin_wallet_said ${said ? style : "d-none"}`;
         place.textContent = hash ? `${text} ${hash}` : text;
     }
 }
