@@ -1,4 +1,6 @@
-from odoo import Command
+from datetime import timedelta
+
+from odoo import Command, fields
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import new_test_user, tagged
 
@@ -213,3 +215,13 @@ class TestAccess(CryptoCommon):
                 self.company.id, self.partner_a.id, 100, currency_id=currency.id
             )
             self.assertEqual(self.provider in found, expected)
+        for days, expected in ((8, False), (7, True)):
+            self.env["res.currency.rate"].create(
+                {
+                    "currency_id": peso.id,
+                    "name": fields.Date.today() - timedelta(days=days),
+                    "rate": 18,
+                    "company_id": self.company.id,
+                }
+            )
+            self.assertEqual(self.provider._can_quote(peso), expected, "a rate of a week ago still counts")

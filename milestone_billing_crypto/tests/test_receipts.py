@@ -89,6 +89,30 @@ class TestReceipts(CryptoCommon):
         self.assertEqual(payment.state, "partial")
         self.assertEqual(self.invoice_of(payment).amount_residual, 2)
 
+    def test_tolerance_is_of_the_whole_amount_also_for_the_last_part(self):
+        payment = self.create_payment(1500)
+        self.provider.crypto_tolerance_max = 2
+        self.pay_and_settle(payment, 750 * MILLION)
+        self.pay_and_settle(payment, 748_600000)
+        self.assert_paid(payment)
+        self.assertEqual(self.lines_of(payment)[self.tolerance_account], 1.4)
+
+    def test_parts_of_a_cent_add_up(self):
+        payment = self.create_payment(100)
+        for units in (33_333333, 33_333333, 33_333334):
+            self.pay(payment, units)
+        self.watch(3)
+        self.assert_paid(payment)
+        self.assertEqual((payment.exception_state, payment.amount_received), ("none", 100))
+        self.assertEqual(sorted(payment.transfer_ids.mapped("amount_value")), [33.33, 33.33, 33.34])
+
+    def test_invoice_on_another_receivable_account_is_paid_all_the_same(self):
+        payment = self.create_payment(1500)
+        other = self.partner_a.property_account_receivable_id.copy({"name": "Receivable B"})
+        self.partner_a.property_account_receivable_id = other
+        self.pay_and_settle(payment)
+        self.assert_paid(payment)
+
     def test_eighteen_decimals(self):
         payment = self.create_payment(1234.56, token=self.dai)
         self.assertEqual(payment.quote_id.base_units, str(123456 * 10**16))
@@ -178,6 +202,8 @@ class TestReceipts(CryptoCommon):
         self.provider.crypto_rate_age_days = 10000
         payment = self.create_payment(1000, currency=euro)
         self.assertEqual(payment.quote_id.base_units, "1111111112", "rounded up to what can be typed")
+        dai = self.create_payment(1000, token=self.dai, currency=euro).quote_id
+        self.assertEqual(dai.base_units, str(1111111112 * 10**12), "six decimals of a token with eighteen")
         rate.rate = 0.88  # the day's rate moves after the price was locked
         self.pay_and_settle(payment)
         self.assert_paid(payment)
@@ -210,7 +236,7 @@ class TestReceipts(CryptoCommon):
         self.assertEqual(len(payment.transaction_id.child_transaction_ids), 1)
 
     def test_large_amount_waits_for_the_finalized_block(self):
-        self.provider.crypto_finalized_from = 1000
+        self.provider.crypto_finalized_from = 1500  # from this amount on
         payment = self.create_payment(1500)
         self.pay(payment)
         self.watch(5)

@@ -1,5 +1,6 @@
 import csv
 import io
+from datetime import timedelta
 
 import openpyxl
 from odoo import Command
@@ -123,6 +124,22 @@ class TestWalletBooks(CryptoCommon, HttpCase):
             self.assertEqual((row.chain_units, row.is_explained), (str(amount * MILLION), True))
         self.assertEqual(len(proof.balance_ids), 2, "nothing there, nothing listed")
 
+    def test_money_that_waits_for_a_person_is_in_the_proof_and_dropped_money_is_not(self):
+        held, dropped = self.create_payment(300), self.create_payment(400)
+        self.pay_and_settle(held, 300 * 10**18, contract=self.dai_contract)
+        self.watch(3)
+        self.pay(dropped)
+        self.watch()
+        self.evm.reorg(2)
+        self.watch(1)
+        self.assertEqual(dropped.transfer_ids.state, "orphaned")
+        proof = self.env["milestone.billing.crypto.proof"].create({"chain_id": self.chain.id})
+        proof.action_prove()
+        lines = {line.token_id: line for line in proof.line_ids}
+        self.assertEqual((lines[self.dai].chain_amount, lines[self.dai].waiting_amount), (300, 300))
+        self.assertEqual((lines[self.usdc].chain_amount, lines[self.usdc].waiting_amount), (0, 0))
+        self.assertTrue(proof.is_proven)
+
     def imported(self):
         """Return a payment on an address that held 40 USDC before it was imported."""
         address = f"0x{CryptoCommon.index + 9 * 10**6:040x}"
@@ -215,6 +232,34 @@ class TestWalletBooks(CryptoCommon, HttpCase):
         action = payment.action_ask_refund()
         values = {name.removeprefix("default_"): value for name, value in action["context"].items()}
         return payment, self.env["milestone.billing.crypto.refund"].create(values)
+
+    def test_only_the_very_transfer_is_taken_for_a_refund(self):
+        payment, refund = self.overpaid()
+        refund.sudo()._confirm_address(self.payers[7])
+        address = payment.address_id.address
+        self.evm.rpc("anvil_impersonateAccount", address)
+        self.evm.pay_coin(address, 10**17)
+        self.dai_contract.send("transfer", address, 500 * 10**18)
+
+        def send(contract, to, units):
+            tx = {"from": address, "to": contract.address, "data": contract.data("transfer", to, units)}
+            return self.evm.send({**tx, "gas": hex(200_000)})
+
+        send(self.usdc_contract, self.payers[7], 200 * MILLION)  # before the payer confirmed, see below
+        self.watch(9)
+        self.assertEqual(refund.state, "done")
+        before = self.env["milestone.billing.crypto.transfer"].search([("refund_id", "=", refund.id)])
+        again = refund.copy({"payment_id": payment.id})
+        again.sudo()._confirm_address(self.payers[7])
+        before._update({"booking_state": "ignored", "refund_id": False})
+        again.sudo().confirmed_on = before.block_time + timedelta(seconds=1)
+        send(self.usdc_contract, self.payers[7], 199 * MILLION)
+        send(self.usdc_contract, self.payers[6], 200 * MILLION)
+        send(self.dai_contract, self.payers[7], 200 * MILLION)
+        self.watch(9)
+        self.assertEqual(
+            again.state, "confirmed", "earlier, less, to another, in another token: not this refund"
+        )
 
     def test_refund_goes_where_the_payer_says_and_settles_the_credit(self):
         payment, refund = self.overpaid()

@@ -231,6 +231,7 @@ class TestWatcher(CryptoCommon):
         self.assert_unchanged("stopped")
         self.assertEqual(len(self.proxy.requests), 1)
         self.assertFalse(payment.transfer_ids)
+        self.assertFalse(payment._offered_tokens(), "nothing is sold on a network that is not read")
 
     def test_failed_and_foreign_transactions_never_become_final(self):
         payment = self.create_payment(1500)
