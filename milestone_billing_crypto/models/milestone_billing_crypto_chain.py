@@ -192,7 +192,7 @@ class MilestoneBillingCryptoChain(models.Model):
             except WrongNetworkError as error:
                 raise UserError(self._wrong_network_message(error.got)) from None
             except (RpcError, RangeError, UrlError) as error:
-                problem = str(error)
+                problem = node._explain(error)
         raise UserError(
             self.env._("No node of %(chain)s answered: %(problem)s", chain=self.name, problem=problem)
         )

@@ -32,6 +32,8 @@ class MilestoneBillingCryptoChain(models.Model):
 
     def _read_feeds(self):
         """Read the price feeds of the listed tokens; without an answer the last prices stand until they are too old."""
+        if self.watch_state not in ("ok", "behind"):
+            return  # who does not answer about blocks is not asked about prices
         try:
             self.token_ids._read_price()
         except UserError as error:

@@ -20,7 +20,7 @@ class MilestoneBillingCryptoChain(models.Model):
     def _sweep(self):
         """Compare the balances of all offered addresses with the receipts, and recover what was missed."""
         self.ensure_one()
-        self._read_feeds()
+        self.token_ids._read_price()
         addresses = self.env["milestone.billing.crypto.address"].search(
             [("state", "!=", "free"), ("wallet_id.is_test", "=", self.is_test)]
         )

@@ -179,6 +179,6 @@ class MilestoneBillingCryptoChain(models.Model):
             except WrongNetworkError as error:
                 return Reading("stopped", problem=self._wrong_network_message(error.got))
             except (RpcError, RangeError, UrlError) as error:
-                problem = str(error)
+                problem = node._explain(error)
                 node._note_failure(error)
         return Reading("error", problem=problem)

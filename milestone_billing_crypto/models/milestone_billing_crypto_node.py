@@ -98,6 +98,10 @@ class MilestoneBillingCryptoNode(models.Model):
         }
         return messages.get(code, self.env._("The node's address is not a usable web address."))
 
+    def _explain(self, error):
+        """Return what went wrong with this node as a text; it never holds the node's address."""
+        return self._url_message(error.code) if isinstance(error, UrlError) else str(error)
+
     def _allowed_origins(self):
         text = self.env["ir.config_parameter"].sudo().get_param(PRIVATE_NODES_PARAMETER, "")
         return {origin.strip() for origin in text.split(",") if origin.strip()}
@@ -130,7 +134,7 @@ class MilestoneBillingCryptoNode(models.Model):
         pause = min(max(asked, 5 * 2 ** min(count, 12)), _BACK_OFF_MAX)
         return {
             "error_count": count,
-            "last_error": str(error)[:200],
+            "last_error": self._explain(error)[:200],
             "retry_after": fields.Datetime.now() + timedelta(seconds=pause),
         }
 

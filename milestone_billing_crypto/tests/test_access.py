@@ -151,6 +151,8 @@ class TestAccess(CryptoCommon):
         self.watch(1)
         self.assertFalse(self.proxy.requests)
         self.assertEqual(self.chain.watch_state, "error")
+        for said in (self.chain.last_error, self.node.last_error):
+            self.assertIn("leads into a private network", said)
 
     def test_test_and_live_are_never_mixed(self):
         live = self._create_wallet({"mode": "fixed", "fixed_address": "0x" + "7" * 40, "is_test": False})
