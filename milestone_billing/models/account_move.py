@@ -142,10 +142,15 @@ class AccountMove(models.Model):
     def _prepare_earlier_invoice_row(self):
         """Give the figures of this document as a final invoice lists them; see `_get_earlier_invoices`.
 
+        A release asks for what earlier invoices have billed: it bills nothing again, and what it asks for is paid when
+        it is paid, not when it clears what they held back.
+
         :rtype: dict
         """
         self.ensure_one()
-        rounding, sign = self.currency_id.rounding, -self.direction_sign
+        rounding, sign, again = self.currency_id.rounding, -self.direction_sign, 0.0
+        if "release" in (self.milestone_document, self.reversed_entry_id.milestone_document):
+            again = sign * sum(self._get_retainage_items().mapped("amount_currency"))
 
         def text(amount):
             return to_text(to_units(sign * amount, rounding), rounding)
@@ -156,10 +161,10 @@ class AccountMove(models.Model):
             "number": self.name,
             "date": self.invoice_date,
             "label": self.milestone_line_id.display_name,
-            "net": text(self.amount_untaxed),
+            "net": text(self.amount_untaxed + again),
             "tax": text(self.amount_tax),
-            "total": text(self.amount_total),
-            "paid": text(self.amount_total - self.amount_residual),
+            "total": text(self.amount_total + again),
+            "paid": self._prepare_account_amounts()["paid"],
         }
 
     # === EVIDENCE ===

@@ -1,5 +1,7 @@
 """What the invoice of a release says about the retainage it asks for."""
 
+from datetime import date
+
 from odoo import models
 
 from ..tools.money import to_text, to_units
@@ -23,9 +25,16 @@ class AccountMove(models.Model):
         rounding = release.currency_id.rounding
         openings = release.milestone_line_id.schedule_id._get_openings()
         entries = [Entry(opening, to_units(opening.amount_retained, rounding)) for opening in openings]
+        moves = release._get_moves_to_release()
         entries += [
-            Entry(move, to_units(move.amount_retained, rounding), move.reversed_entry_id or None)
-            for move in release._get_moves_to_release()
+            Entry(
+                move,
+                to_units(move.amount_retained, rounding),
+                move.reversed_entry_id or None,
+                move._get_retainage_due(),
+                move._get_released_parts(moves),
+            )
+            for move in moves
         ]
         rows = {move: row for move, row in release_sheet(entries).items() if row.held}
         totals = {
@@ -36,6 +45,33 @@ class AccountMove(models.Model):
             "rows": [record._prepare_sheet_row(row, rounding) for record, row in rows.items()],
             "totals": totals,
         }
+
+    def _get_retainage_due(self):
+        """Give the day on which what this document holds back is due, by which releases clear it.
+
+        :rtype: datetime.date
+        """
+        items = self.line_ids.filtered(lambda item: item.milestone_retainage and item.balance > 0)
+        return max((item._get_clearing_place()[0] for item in items), default=date.min)
+
+    def _get_released_parts(self, moves):
+        """Give of which documents this one holds or gives back, where it says so itself: its tax waits for it.
+
+        :param moves: the documents of the contract up to now.
+        :return: units by document, None where the oldest are taken first.
+        :rtype: dict | None
+        """
+        if not self.milestone_retained_parts:
+            return None
+        known = {
+            f"{move.milestone_line_id.id}-{move.milestone_step}": move
+            for move in moves
+            if move.milestone_document == "stage"
+        }
+        parts = {}
+        for (document, _taxes), units in self._get_retained_parts().items():
+            parts[known[document]] = parts.get(known[document], 0) + units["net"]
+        return parts
 
     def _get_paper_payments(self):
         """Give the payments that the printed invoice names.

@@ -27,9 +27,29 @@ class AccountMove(models.Model):
         """Override of `account` to split off what the client holds back as a due line of its own."""
         result = super()._compute_needed_terms()
         for move in self:
-            if move.needed_terms and move._get_term_retainage():
-                move.needed_terms = move._split_retainage_terms(move.needed_terms)
+            if move.needed_terms and move._has_retainage_term():
+                terms = move.needed_terms
+                retained = move._get_term_retainage()
+                move.needed_terms = (
+                    move._split_retainage_terms(terms) if retained else move._get_trade_terms(terms)
+                )
         return result
+
+    def _has_retainage_term(self):
+        """Tell whether this document holds something back by a due line, or has a line left over that did."""
+        lines = self.line_ids.filtered(lambda line: line.display_type == "payment_term")
+        return bool(self._get_term_retainage() or any(lines.mapped("milestone_retainage")))
+
+    def _get_trade_terms(self, terms):
+        """Give due lines without retainage, so that a line left over from it is not taken for one of them.
+
+        :rtype: dict
+        """
+        account = self._get_trade_account()
+        return {
+            frozendict({**key, "milestone_retainage": False}): {**values, "account_id": account.id}
+            for key, values in terms.items()
+        }
 
     def _split_retainage_terms(self, terms):
         """Take the retainage off the last due lines and add its own due line.
@@ -174,6 +194,7 @@ class AccountMove(models.Model):
         """Let credit notes take back the retainage of the part they credit, no more than is still held."""
         for credit in self.filtered(lambda move: move.reversed_entry_id.amount_retained):
             origin, items = credit.reversed_entry_id, credit._get_retainage_items()
+            origin._clear_retainage()  # a cancellation has taken apart what releases had cleared
             if items:
                 amount = sum(items.mapped("amount_currency"))
             elif origin.milestone_document == "stage" and origin.amount_total:
@@ -200,6 +221,7 @@ class AccountMove(models.Model):
     def _clear_retainage(self):
         """Match retainage that posted documents give back with the oldest that is held on the same order."""
         given_back = self.filtered(lambda move: move.milestone_line_id and move.amount_retained)
+        given_back._hold_again()
         for schedule, moves in given_back.grouped(lambda move: move.milestone_line_id.schedule_id).items():
             documents = schedule.sudo().line_ids.invoice_ids | moves
             items = documents.line_ids.filtered(
@@ -211,6 +233,27 @@ class AccountMove(models.Model):
                 if len({item.balance > 0 for item in group}) > 1:
                     group.reconcile()
 
+    def _hold_again(self):
+        """Let credit notes of releases hold back again on the invoices that the release had cleared last.
+
+        What is held stands on those invoices then, not on the credit note: ledger and release sheet name the same.
+        """
+        for credit in self.filtered(lambda move: move.reversed_entry_id.amount_retained < 0):
+            own = credit._get_retainage_items().filtered(lambda item: not item.reconciled)
+            released = credit.reversed_entry_id._get_retainage_items()
+            if own and released:
+                released._unmatch_newest(sum(own.mapped("amount_residual_currency")))
+                (own | released.filtered(lambda item: not item.reconciled)).reconcile()
+
+    def button_draft(self):
+        """Override of `account`: a withdrawn credit note leaves its release to clear what was held once more."""
+        credits = self.filtered(lambda move: move.reversed_entry_id.amount_retained < 0)
+        result = super().button_draft()
+        if credits:
+            credits._get_retainage_items().remove_move_reconcile()  # `account` keeps the matches of a draft
+            credits.reversed_entry_id._clear_retainage()
+        return result
+
 
 class AccountMoveLine(models.Model):
     _inherit = "account.move.line"
@@ -219,12 +262,30 @@ class AccountMoveLine(models.Model):
         string="Retainage", readonly=True, help="This item stands on the retainage account."
     )
 
+    def _unmatch_newest(self, amount):
+        """Take back what released retainage has cleared of invoices, the newest first, until an amount is open.
+
+        :param float amount: above zero, in the currency of these items.
+        """
+        partials = self.matched_debit_ids.filtered(lambda partial: partial.debit_move_id.milestone_retainage)
+        for partial in partials.sorted(
+            lambda partial: partial.debit_move_id._get_clearing_place(), reverse=True
+        ):
+            if self.currency_id.compare_amounts(amount, 0.0) <= 0:
+                break
+            amount -= partial.credit_amount_currency
+            partial.unlink()
+
+    def _get_clearing_place(self):
+        """Give the place of held retainage among what releases clear: the earliest due first, as `account` matches."""
+        return self.date_maturity or self.date, self.move_id.milestone_step, self.id
+
     @api.depends("milestone_retainage")
     def _compute_term_key(self):
         """Override of `account`: the due line of the retainage is another one than the trade's."""
         result = super()._compute_term_key()
         for line in self:
-            if line.term_key and line.move_id._get_term_retainage():
+            if line.term_key and line.move_id._has_retainage_term():
                 line.term_key = frozendict(
                     {**line.term_key, "milestone_retainage": bool(line.milestone_retainage)}
                 )

@@ -283,6 +283,106 @@ class TestReleasePaper(PaperReportsCommon):
         self.assertEqual(release._get_retainage_sheet()["totals"]["left"], "650.00")
         self.assertEqual(order.milestone_schedule_id.amount_retained, 650.0)
 
+    def credit_part(self, release, amount):
+        """Credit a part of a release, without tax."""
+        refund = release._reverse_moves()
+        item = refund.invoice_line_ids.filtered(lambda item: item.display_type == "product")
+        item.price_unit = amount
+        refund._post()
+        return refund
+
+    def assertHeldInLedger(self, order, *expected):
+        """What is open on the retainage account stands on the invoices, as the sheet says."""
+        items = (
+            order.milestone_line_ids[:3]
+            .invoice_ids.filtered(lambda move: move.move_type == "out_invoice")
+            .line_ids
+        )
+        held = items.filtered(lambda item: item.milestone_retainage and item.balance > 0)
+        self.assertEqual(held.sorted("id").mapped("amount_residual"), list(expected))
+        everything = order.milestone_line_ids.invoice_ids.line_ids.filtered(
+            lambda item: item.milestone_retainage and item.parent_state == "posted"
+        )
+        self.assertEqual(sum(everything.mapped("amount_residual")), sum(expected))
+
+    def test_a_release_credited_in_part_is_held_again_where_it_was_released_last(self):
+        order = self.create_story()
+        first = self.release(order, amount="600.00")
+        self.assertHeldInLedger(order, 0.0, 0.0, 150.0)
+        refund = self.credit_part(first, 250.0)
+        self.assertHeldInLedger(order, 0.0, 150.0, 250.0)
+        release = self.release(order, amount="200.00")
+        self.assertSheet(release, (250, 250, 0, 0), (250, 100, 150, 0), (250, 0, 50, 200))
+        self.assertHeldInLedger(order, 0.0, 0.0, 200.0)
+        self.assertEqual(order.milestone_schedule_id.tie_out()["differences"], [])
+        self.assertEqual(refund.line_ids.filtered("milestone_retainage").amount_residual, 0.0)
+
+    def test_a_withdrawn_credit_note_of_a_release_leaves_it_as_it_was(self):
+        order = self.create_story()
+        first = self.release(order, amount="600.00")
+        self.credit_part(first, 250.0).button_draft()
+        self.assertHeldInLedger(order, 0.0, 0.0, 150.0)
+        self.assertSheet(
+            self.release(order, amount="100.00"), (250, 250, 0, 0), (250, 250, 0, 0), (250, 100, 100, 50)
+        )
+
+    def test_releases_take_what_is_due_first(self):
+        """An invoice with an earlier date is cleared first, in the ledger and on the sheet."""
+        self.company.milestone_invoice_posting = "draft"
+        order = self.create_retained_order()
+        order.milestone_line_ids[:3].action_complete()
+        for line, day in zip(
+            order.milestone_line_ids, ("2026-03-31", "2026-03-15", "2026-04-30"), strict=False
+        ):
+            line.invoice_ids.invoice_date = day
+            line.invoice_ids._post()
+        release = self.release(order, amount="300.00")
+        release._post()
+        self.assertHeldInLedger(order, 200.0, 0.0, 250.0)
+        self.assertSheet(release, (250, 0, 50, 200), (250, 0, 250, 0), (250, 0, 0, 250))
+
+    def test_a_stage_of_which_more_was_released_is_credited_from_what_is_held(self):
+        order = self.create_story()
+        schedule = order.milestone_schedule_id
+        self.credit_part(self.release(order), 100.0)
+        third = order.milestone_line_ids[2].invoice_ids
+        credit = third._reverse_moves(cancel=True)
+        self.assertEqual((credit.amount_retained, schedule.amount_retained), (-100.0, 0.0))
+        self.assertHeldInLedger(order, 0.0, 0.0, 0.0)
+        first = order.milestone_line_ids[0].invoice_ids._reverse_moves(cancel=True)
+        self.assertEqual((first.amount_retained, schedule.amount_retained), (0.0, 0.0))
+        self.assertHeldInLedger(order, 0.0, 0.0, 0.0)
+        self.assertEqual(schedule.tie_out()["differences"], [])
+
+    def test_earlier_invoices_are_paid_by_payments_and_not_by_releases(self):
+        order = self.create_story()
+        for move in order.milestone_line_ids[:2].invoice_ids:
+            self.pay(move)
+        first = self.release(order, amount="300.00")
+        order.milestone_line_ids[3].action_complete()
+        final = order.milestone_line_ids[3].invoice_ids
+
+        def rows():
+            self.env.invalidate_all()
+            return [
+                (row["net"], row["total"], row["paid"]) for row in final._get_milestone_paper()["earlier"]
+            ]
+
+        stage, unpaid = ("2500.00", "2500.00", "2250.00"), ("2500.00", "2500.00", "0.00")
+        self.assertEqual(rows(), [stage, stage, unpaid, ("0.00", "0.00", "0.00")])
+        self.pay(first)
+        self.assertEqual(rows(), [stage, stage, unpaid, ("0.00", "0.00", "300.00")])
+        self.assertEqual(final._get_milestone_paper()["paid"], 4800.0)
+
+    def test_a_stage_invoice_says_what_is_held_back_of_it(self):
+        order = self.create_story()
+        invoice, currency = order.milestone_line_ids[0].invoice_ids, order.currency_id
+        held, due = self.money(250, currency), self.money(2250, currency)
+        self.assertIn(
+            f"You hold back {held} of this invoice until it is released; {due} is due.",
+            self.render("account.account_invoices", invoice),
+        )
+
     def test_the_invoice_of_a_release_shows_the_sheet(self):
         order = self.create_story()
         release = self.release(order, amount="300.00")

@@ -143,6 +143,23 @@ class TestRetainedTaxCredit(RetainedTaxCommon):
         self.assertBilledEqualsOrder(order)
         self.assertTiedOut(order)
 
+    def test_sheet_after_a_release_credited_in_part_says_what_the_documents_say(self):
+        """Where the tax waits, a credit note gives back of each invoice by its share, and so says the sheet."""
+        order = self.create_deferred_order(shares=(50, 50))
+        order.milestone_line_ids.action_complete()
+        release = self.release(order)
+        refund = release._reverse_moves()
+        item = refund.invoice_line_ids.filtered(lambda item: item.display_type == "product")
+        item.price_unit = 400.0
+        refund._post()
+        self.assertEqual(order.milestone_schedule_id.amount_retained, 400.0)
+        sheet = self.release(order, amount="300.00")._get_retainage_sheet()
+        self.assertEqual(
+            [[float(row[name]) for name in ("held", "before", "now", "left")] for row in sheet["rows"]],
+            [[500.0, 300.0, 200.0, 0.0], [500.0, 300.0, 100.0, 100.0]],
+        )
+        self.assertTiedOut(order)
+
     def test_cancelled_and_deleted_drafts_give_the_capacity_back(self):
         self.company.milestone_invoice_posting = "draft"
         order = self.create_deferred_order()

@@ -163,6 +163,25 @@ class TestWorkedFiguresRetainage(RetainageCommon):
         self.assertEqual(line._get_live_invoice().amount_retained, 300.0)
         self.assertConserved(order)
 
+    def test_credit_note_after_the_release_takes_nothing_of_what_others_hold(self):
+        """The release has asked for what M1 held back, so crediting M1 gives all of it back and no retention."""
+        order = self.create_retained_order(self.tax_20)
+        first = order.milestone_line_ids[0]
+        order.milestone_line_ids[:2].action_complete()
+        release = self.env["account.move"].browse(
+            order.milestone_schedule_id.release_retainage(amount="300.00")["invoice_id"]
+        )
+        refund = first.invoice_ids._reverse_moves(cancel=True)
+        self.assertItems(
+            refund, (self.revenue, 2500, 0), (self.tax_account, 500, 0), (self.receivable, 0, 3000)
+        )
+        self.assertEqual(self.balance(self.retainage, order), 300.0)
+        self.assertEqual(order.milestone_schedule_id.amount_retained, 300.0)
+        second = order.milestone_line_ids[1].invoice_ids
+        self.assertEqual(second.line_ids.filtered("milestone_retainage").amount_residual, 300.0)
+        self.assertEqual((release.amount_residual, refund.amount_residual), (300.0, 300.0))
+        self.assertTrue(order.milestone_schedule_id.tie_out()["ok"])
+
     def test_spectrum_draw_request_with_rates_cut(self):
         order = self.create_retained_order(shares=(90, 10), prices=(100000.0,), retainage_method="to_date")
         schedule, (first, second) = order.milestone_schedule_id, order.milestone_line_ids
