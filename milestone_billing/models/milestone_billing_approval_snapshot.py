@@ -267,7 +267,8 @@ class MilestoneBillingLine(models.Model):
         }
 
     def _prepare_snapshot_milestone(self):
-        position, count = self._get_position()
+        invoice = self._get_live_invoice()
+        position, count = invoice._get_milestone_position() if invoice else self._get_position()
         return {
             "reference": self.reference or "",
             "title": self.name,

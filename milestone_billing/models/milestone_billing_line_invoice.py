@@ -60,16 +60,17 @@ class MilestoneBillingLine(models.Model):
         ids = lines.sorted(lambda line: (line.sequence, line.id)).ids
         return (ids.index(self.id) + 1 if self.id in ids else len(ids)), len(ids)
 
-    def _get_invoice_label(self):
+    def _get_invoice_label(self, place=None):
         """Name the milestone on its invoice: “Milestone 2 of 4: Build complete”.
 
         A release bills no stage, so it is known by its name alone.
 
+        :param tuple place: place and number of milestones as a document names them; those of now without.
         :rtype: str
         """
         if self.kind == "retainage_release":
             return self.name
-        position, count = self._get_position()
+        position, count = place or self._get_position()
         return self.env._(
             "Milestone %(position)s of %(count)s: %(name)s", position=position, count=count, name=self.name
         )
@@ -153,9 +154,12 @@ class MilestoneBillingLine(models.Model):
         :rtype: dict
         """
         self.ensure_one()
+        place, count = self._get_position()
         return {
             **self.order_id._prepare_invoice(),
             "milestone_line_id": self.id,
+            "milestone_place": place,
+            "milestone_place_count": count,
             "milestone_document": "stage",
             "milestone_step": self.schedule_id.lock_version,
             "transaction_ids": [],

@@ -1,7 +1,7 @@
 """What papers say about milestones: the quotation's schedule, and the stage invoice's place in it."""
 
 from odoo import models
-from odoo.tools import format_date
+from odoo.tools import format_date, formatLang
 
 from ..tools.statement import LINES
 
@@ -117,10 +117,12 @@ class AccountMove(models.Model):
         if not line or self.milestone_document not in ("stage", "release"):
             return {}
         earlier = line.schedule_id._get_earlier_invoices(line)
-        lines = line.order_id._get_milestone_paper_lines()
+        lines = line.order_id._get_milestone_paper_lines().filtered(
+            lambda other: other.create_date <= self.create_date
+        )
         return {
             "line": line,
-            "label": line._get_invoice_label(),
+            "label": self._get_milestone_label(),
             "project": line.project_id.name,
             "order": line.order_id,
             "rows": self._prepare_paper_rows(lines, line, earlier),
@@ -128,7 +130,22 @@ class AccountMove(models.Model):
             "earlier": earlier if self._is_final_milestone(line, lines) else [],
             "paid": sum(float(row["paid"]) for row in earlier),
             "approval": line._get_approval_text(),
+            "retained": self._get_retained_text(),
         }
+
+    def _get_retained_text(self):
+        """Say how much of this invoice the client holds back; empty when it is nothing.
+
+        :rtype: str
+        """
+        retained, currency = self._get_term_retainage(), self.currency_id
+        if not retained:
+            return ""
+        return self.env._(
+            "You hold back %(retained)s of this invoice until it is released; %(due)s is due.",
+            retained=formatLang(self.env, retained, currency_obj=currency),
+            due=formatLang(self.env, self.amount_total - retained, currency_obj=currency),
+        )
 
     def _is_final_milestone(self, line, lines):
         return line.kind == "final" or (lines and line == lines[-1]) or self.milestone_document == "release"

@@ -145,6 +145,41 @@ class TestOrderChanged(DepositCommon):
         self.assertFalse(line.position_label)
         self.assertEqual(order.milestone_line_ids[0]._get_invoice_label(), "Milestone 1 of 4: Stage 1")
 
+    def test_documents_keep_the_number_of_milestones_they_were_made_with(self):
+        """A milestone that a change order adds counts from then on: banner, lines and paper of a draft stay as one."""
+        self.company.milestone_invoice_posting = "draft"
+        order = self.create_order()
+        second = order.milestone_line_ids[1]
+        second.action_complete()
+        draft = second.invoice_ids
+        # As if the draft was made before: everything in a test happens at the same moment.
+        self.env.cr.execute(
+            "UPDATE account_move SET create_date = create_date - interval '1 day' WHERE id = %s", [draft.id]
+        )
+        self.env.cr.execute(
+            "UPDATE milestone_billing_line SET create_date = create_date - interval '2 days' WHERE order_id = %s",
+            [order.id],
+        )
+        self.env.invalidate_all()
+        change = order.milestone_schedule_id.propose_change(
+            [{"product_id": self.service.id, "name": "Extra", "price_unit": 50.0}]
+        )
+        self.env["milestone.billing.change"].sudo().browse(change["change_id"])._finish({})
+        self.assertEqual(second.position_label, "2 of 5")
+        label = f"Milestone 2 of 4: Stage 2 ({second.reference})"
+        self.assertEqual(draft.milestone_label, label)
+        section = draft.invoice_line_ids.filtered(lambda item: item.display_type == "line_section")
+        self.assertEqual(section.name, label)
+        paper = draft._get_milestone_paper()
+        self.assertEqual((paper["label"], len(paper["rows"])), ("Milestone 2 of 4: Stage 2", 4))
+        self.assertEqual(second._prepare_snapshot_milestone()["of"], 4)
+        third = order.milestone_line_ids[2]
+        third.action_complete()
+        self.assertTrue(third.invoice_ids.milestone_label.startswith("Milestone 3 of 5: Stage 3"))
+        draft._post()
+        credit = draft._reverse_moves(cancel=True)
+        self.assertEqual(credit.milestone_label, label)
+
 
 @tagged("post_install", "-at_install")
 class TestChargesInTheStatement(DepositCommon):
