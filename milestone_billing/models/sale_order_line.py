@@ -29,11 +29,10 @@ class SaleOrderLine(models.Model):
     @api.depends("product_id", "display_type", "is_downpayment")
     def _compute_is_milestone_billed(self):
         for line in self:
-            product = line.product_id
             line.is_milestone_billed = (
                 not line.display_type
                 and not line.is_downpayment
-                and (product.invoice_policy != "delivery" or product.service_type in ("manual", "milestones"))
+                and line.product_id._is_billed_by_milestones()
             )
 
     # === FIGURES OF THE ORDER ===
@@ -169,3 +168,16 @@ class SaleOrderLine(models.Model):
                         total=line.currency_id.format(line.price_subtotal),
                     )
                 )
+
+
+class ProductProduct(models.Model):
+    _inherit = "product.product"
+
+    def _is_billed_by_milestones(self):
+        """Tell whether milestones bill this product; goods that are delivered and time sheets go their usual way.
+
+        :rtype: bool
+        """
+        if self.invoice_policy != "delivery":
+            return True
+        return self.type == "service" and self.service_type in ("manual", "milestones")
