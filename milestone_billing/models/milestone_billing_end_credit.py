@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from odoo import fields, models
+from odoo import Command, fields, models
 from odoo.exceptions import UserError
 
 from ..tools import allocation
@@ -31,6 +31,31 @@ class MilestoneBillingSchedule(models.Model):
         credit = invoice._reverse_moves([{"invoice_date": fields.Date.context_today(self)}])
         deposit._limit_refund(credit)
         return credit._post_end_credit()
+
+    def _forfeit_deposit(self, deposit, account, is_taxed):
+        """Credit what is left of an advance and keep its money by an invoice of its own: a penalty, no work.
+
+        Whether a penalty is taxed is national law, so the tax of the deposit stays due or goes back as chosen.
+
+        :param deposit: the milestone of the advance.
+        :param account: where the penalty is earned.
+        :param bool is_taxed: bill the penalty with the tax of the deposit; else the money with it, untaxed.
+        :return: the invoice, settled with the credit note as far as the deposit was paid.
+        :rtype: account.move
+        """
+        credit = self._credit_unearned(deposit)
+        client = deposit._in_client_language()
+        lines = [
+            Command.create(client._prepare_forfeit_values(item, account, is_taxed))
+            for item in credit.invoice_line_ids.filtered(lambda item: item.display_type == "product")
+        ]
+        values = {**self.order_id._prepare_invoice(), "transaction_ids": [], "invoice_line_ids": lines}
+        context = deposit._get_invoicing_context()  # replaces the caller's, on purpose
+        # pylint: disable-next=context-overridden
+        invoice = self.env["account.move"].sudo().with_context(context).create(values)
+        invoice._post()
+        invoice._settle_with(credit)
+        return invoice
 
     def _earn_deposits(self):
         """Turn advances that are left into revenue, by a document of zero: the tax was due with the advance.
@@ -99,6 +124,31 @@ class MilestoneBillingSchedule(models.Model):
             if held := invoice._get_held_residual_units():
                 credits += invoice.sudo()._credit_held(held)
         return credits
+
+
+class MilestoneBillingLine(models.Model):
+    _inherit = "milestone.billing.line"
+
+    def _prepare_forfeit_values(self, item, account, is_taxed):
+        """Give the invoice line that keeps what a line of the deposit's credit note gives back.
+
+        :rtype: dict
+        """
+        values = {
+            "name": self.env._("Deposit kept, %s was cancelled", self.order_id.name),
+            "account_id": account.id,
+            "quantity": 1.0,
+            "price_unit": item.price_total,
+            "tax_ids": [Command.clear()],
+        }
+        if not is_taxed:
+            return values
+        return {
+            **values,
+            "price_unit": item.price_unit,
+            "tax_ids": [Command.set(item.tax_ids.ids)],
+            "extra_tax_data": item.extra_tax_data,
+        }
 
 
 class AccountMove(models.Model):

@@ -21,8 +21,9 @@ class DepositCommon(RetainageCommon):
         )
         cls.company.downpayment_account_id = cls.advances
 
-    def create_deposit_order(self, shares=(25, 25, 25, 25), recovery="final", confirm=True, **values):
-        order = self.create_order(shares=shares, confirm=False, **values)
+    @classmethod
+    def create_deposit_order(cls, shares=(25, 25, 25, 25), recovery="final", confirm=True, **values):
+        order = cls.create_order(shares=shares, confirm=False, **values)
         order.milestone_line_ids[0].kind = "deposit"
         order.milestone_schedule_id.write({"deposit_mode": "advance", "deposit_recovery": recovery})
         if confirm:

@@ -47,6 +47,39 @@ class MilestoneBillingEnd(models.TransientModel):
         required=True,
     )
 
+    has_forfeit = fields.Boolean(compute="_compute_has_forfeit")
+    forfeit_account_id = fields.Many2one(
+        "account.account",
+        string="Income Account",
+        compute="_compute_forfeit_account_id",
+        store=True,
+        readonly=False,
+        domain="[('account_type', 'in', ('income', 'income_other'))]",
+        help="Where a deposit that is kept as a penalty is earned.",
+    )
+    forfeit_tax = fields.Selection(
+        [("keep", "The penalty is taxed as the deposit was"), ("credit", "A penalty is not taxed here")],
+        string="Tax",
+        default="keep",
+        required=True,
+        help="Whether a deposit that is kept as a penalty is taxed is national law. Ask your accountant.",
+    )
+
+    @api.depends("deposit_ids.deposit_choice")
+    def _compute_has_forfeit(self):
+        for wizard in self:
+            choices = wizard.deposit_ids.mapped("deposit_choice")
+            wizard.has_forfeit = "forfeit" in choices
+
+    @api.depends("schedule_id")
+    def _compute_forfeit_account_id(self):
+        """Propose the other income of the company."""
+        Account = self.env["account.account"]
+        for wizard in self:
+            company = wizard.schedule_id.company_id
+            domain = [*Account._check_company_domain(company), ("account_type", "=", "income_other")]
+            wizard.forfeit_account_id = Account.search(domain, limit=1)
+
     @api.model
     def _open(self, order):
         """Make the wizard for a contract and give the action that shows it.
@@ -71,6 +104,7 @@ class MilestoneBillingEnd(models.TransientModel):
             "res_id": wizard.id,
             "views": [(False, "form")],
             "target": "new",
+            "context": {"dialog_size": "extra-large"},
         }
 
     def action_end(self):
@@ -137,11 +171,14 @@ class MilestoneBillingEnd(models.TransientModel):
         rows._note(touched)
 
     def _settle_deposits(self, touched):
-        """Credit or earn what is left of advances; credit notes of stages may have given some of it back."""
+        """Credit, earn or keep what is left of advances; credit notes of stages may have given some of it back."""
         schedule = self.schedule_id
         rows = self.row_ids.filtered(lambda row: row.kind == "deposit")
         for row in rows.filtered(lambda row: row.deposit_choice == "credit"):
             schedule._credit_unearned(row.line_id)
+        for row in rows.filtered(lambda row: row.deposit_choice == "forfeit"):
+            self._check_forfeit_account()
+            schedule._forfeit_deposit(row.line_id, self.forfeit_account_id, self.forfeit_tax == "keep")
         left = schedule._get_unearned_deposits()
         if foreign := [line for line in left if line not in rows.line_id]:
             raise UserError(
@@ -154,6 +191,10 @@ class MilestoneBillingEnd(models.TransientModel):
         if move := schedule._earn_deposits():
             touched.setdefault(move.milestone_line_id, []).append("earned")
         rows._note(touched)
+
+    def _check_forfeit_account(self):
+        if not self.forfeit_account_id:
+            raise UserError(self.env._("Choose the income account of the deposit that is kept as a penalty."))
 
     def _settle_retainage(self, touched):
         schedule = self.schedule_id
@@ -234,7 +275,11 @@ class MilestoneBillingEndRow(models.TransientModel):
         required=True,
     )
     deposit_choice = fields.Selection(
-        [("credit", "Credit with its tax"), ("earn", "Keep as earned")],
+        [
+            ("credit", "Credit with its tax"),
+            ("earn", "Keep as earned work"),
+            ("forfeit", "Keep as a penalty"),
+        ],
         string="What Becomes of the Deposit",
         default="credit",
         required=True,
