@@ -51,6 +51,7 @@
         "wizard/milestone_billing_release_views.xml",
         "wizard/milestone_billing_cut_over_views.xml",
         "wizard/milestone_billing_end_views.xml",
+        "wizard/milestone_billing_tie_out_views.xml",
         # Views, one file per model
         "views/milestone_billing_template_views.xml",
         "wizard/milestone_billing_evidence_export_views.xml",

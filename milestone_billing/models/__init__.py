@@ -113,6 +113,7 @@ from . import milestone_billing_line_paper
 from . import milestone_billing_opening_schedule
 from . import account_move_earlier
 from . import milestone_billing_statement_date
+from . import milestone_billing_statement_screen
 from . import milestone_billing_statement_customer
 from . import account_move_release_paper
 from . import milestone_billing_end

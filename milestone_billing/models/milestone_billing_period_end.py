@@ -141,7 +141,7 @@ class MilestoneBillingSchedule(models.Model):
             "type": "ir.actions.act_window",
             "name": self.env._("Period-End Entries"),
             "res_model": "account.move",
-            "view_mode": "list,form",
+            "views": [(self.env.ref("account.view_move_tree").id, "list"), (False, "form")],
             "domain": [("milestone_period_schedule_id", "in", self.ids)],
             "context": {"create": False},
         }

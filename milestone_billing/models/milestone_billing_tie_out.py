@@ -213,7 +213,24 @@ class MilestoneBillingSchedule(models.Model):
             )
 
     def action_tie_out(self):
-        """Tie out now and show the result on the schedule."""
+        """Tie out now, keep the result on the schedules, and show it: what differs, or that nothing does.
+
+        :rtype: dict
+        """
         self._check_may_tie_out()
         self.sudo()._keep_tie_out()
-        return True
+        different = self.filtered(lambda schedule: schedule.tie_out_state == "different")
+        if len(different) == 1:
+            return self.env["milestone.billing.tie.out"]._open(different, different.tie_out()["differences"])
+        names = ", ".join((different or self).order_id.mapped("name"))
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "danger" if different else "success",
+                "message": self.env._("Differs from the ledger: %s. Open each to see where.", names)
+                if different
+                else self.env._("Statement and ledger agree: %s.", names),
+                "next": {"type": "ir.actions.client", "tag": "soft_reload"},
+            },
+        }

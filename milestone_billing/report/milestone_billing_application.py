@@ -73,13 +73,14 @@ class ReportMilestoneBillingApplication(models.AbstractModel):
         }
 
     @api.model
-    def _prepare_application(self, schedule, line):
+    def _prepare_application(self, schedule, line, lang=None):
         """Give the values of one application, in the language of the customer.
 
         :param line: the milestone that asks for payment; none for the last document of the contract.
+        :param str lang: another language, for other readers.
         :rtype: dict
         """
-        lang = schedule.sudo().partner_id.lang or self.env.lang
+        lang = lang or schedule.sudo().partner_id.lang or self.env.lang
         schedule = schedule.with_context(lang=lang)
         line = line.with_context(lang=lang)
         rows = schedule._get_schedule_of_values(line)

@@ -1,5 +1,6 @@
 from odoo.exceptions import AccessError
 from odoo.tests import new_test_user, tagged
+from odoo.tools import html2plaintext
 
 from .common import MilestoneBillingCommon
 
@@ -105,3 +106,25 @@ class TestStatement(MilestoneBillingCommon):
         stranger = new_test_user(self.env, "stranger", "base.group_user")
         with self.assertRaises(AccessError):
             order.milestone_schedule_id.with_user(stranger).get_statement()
+
+    def test_screen_shows_the_figures_of_the_statement(self):
+        order = self.create_order(prices=(6000.0, 4000.0))
+        schedule = order.milestone_schedule_id
+        schedule.retainage_percent = 10.0
+        order.milestone_line_ids[:2].action_complete()
+        self.env.invalidate_all()
+        text = " ".join(html2plaintext(schedule.with_user(self.billing_user).statement_html).split())
+        for amount in (
+            "10,000.00",
+            "5,000.00",
+            "500.00",
+            "4,500.00",
+            "2,250.00",
+            "5,500.00",
+            "3,000.00",
+            "2,000.00",
+        ):
+            self.assertIn(amount, text)
+        with self.assertRaises(AccessError):
+            schedule.with_user(self.project_user).read(["statement_html"])
+        self.assertFalse(self.create_order(confirm=False).milestone_schedule_id.statement_html)

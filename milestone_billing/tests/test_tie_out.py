@@ -1,6 +1,6 @@
 from odoo import Command
 from odoo.exceptions import AccessError, UserError
-from odoo.tests import tagged
+from odoo.tests import new_test_user, tagged
 
 from .test_worked_figures_deposit import DepositCommon
 
@@ -31,9 +31,65 @@ class TestTieOut(DepositCommon):
         items = line.invoice_ids.invoice_line_ids.filtered(lambda item: item.display_type == "product")
         self.assertEqual(by_check["document"]["move_line_ids"], items.ids)
         self.assertEqual(by_check["document"]["expected"], "2499.99")
-        schedule.action_tie_out()
+        action = schedule.action_tie_out()
         self.assertEqual(schedule.tie_out_state, "different")
         self.assertIn("2499.99 / 2500.00", schedule.tie_out_note)
+        wizard = self.env[action["res_model"]].browse(action["res_id"])
+        row = wizard.row_ids.filtered(lambda row: row.move_id and row.move_line_ids)
+        self.assertRecordValues(
+            row,
+            [
+                {
+                    "move_id": line.invoice_ids.id,
+                    "line_id": line.id,
+                    "amount_expected": 2499.99,
+                    "amount_actual": 2500.0,
+                    "amount_difference": 0.01,
+                }
+            ],
+        )
+        self.assertEqual(self.env["account.move.line"].search(row.action_view_items()["domain"]), items)
+
+    def test_agreement_is_told_and_an_auditor_may_look(self):
+        auditor = new_test_user(
+            self.env, "tie_auditor", "base.group_user,milestone_billing.milestone_billing_group_auditor"
+        )
+        auditor.write({"company_ids": [Command.set(self.company.ids)], "company_id": self.company.id})
+        order = self.create_order()
+        order.milestone_line_ids[0].action_complete()
+        schedule = order.milestone_schedule_id.with_user(auditor)
+        self.assertEqual(schedule.action_tie_out()["params"]["type"], "success")
+        order.milestone_line_ids[0].allocation_ids.filtered("move_id").sudo().amount_untaxed = 1.0
+        action = schedule.action_tie_out()
+        wizard = self.env[action["res_model"]].with_user(auditor).browse(action["res_id"])
+        self.assertTrue(wizard.row_ids.filtered("move_line_ids"))
+        with self.assertRaises(AccessError):
+            order.milestone_schedule_id.with_user(self.project_user).action_tie_out()
+
+    def test_change_by_hand_in_the_ledger_is_found(self):
+        """An entry that somebody changes behind the documents' back is named, with its items."""
+        order = self.create_deposit_order(taxes=self.tax_20)
+        schedule = order.milestone_schedule_id
+        schedule.retainage_percent = 10
+        order.milestone_line_ids.action_complete()
+        self.assertTrue(schedule.tie_out()["ok"])
+        moves = order.milestone_line_ids.invoice_ids
+        for check, item in (
+            ("document", moves[1].line_ids.filtered(lambda item: item.account_id == self.revenue)),
+            ("document", moves[0].line_ids.filtered(lambda item: item.account_id == self.advances)),
+            ("retainage", moves[1].line_ids.filtered("milestone_retainage")),
+        ):
+            with self.subTest(item.account_id.code), self.env.cr.savepoint() as savepoint:
+                self.env.cr.execute(
+                    "UPDATE account_move_line SET amount_currency = amount_currency + 1 WHERE id = %s",
+                    [item.id],
+                )
+                self.env.invalidate_all()
+                found = [row for row in schedule.tie_out()["differences"] if row["check"] == check]
+                self.assertEqual([row["move_id"] for row in found], item.move_id.ids)
+                self.assertIn(item.id, found[0]["move_line_ids"] or item.move_id.line_ids.ids)
+                savepoint.rollback()
+                self.env.invalidate_all()
 
     def test_nightly_check_marks_the_schedule(self):
         order = self.create_order()

@@ -8,6 +8,7 @@ from . import milestone_billing_payment_link
 from . import milestone_billing_cut_over
 from . import milestone_billing_end
 from . import milestone_billing_import
+from . import milestone_billing_tie_out
 from . import account_payment_register
 from . import sale_advance_payment_inv
 from . import base_partner_merge

@@ -63,6 +63,7 @@ class MilestoneBillingCutOver(models.TransientModel):
             "res_id": wizard.id,
             "views": [(False, "form")],
             "target": "new",
+            "context": {"dialog_size": "extra-large"},
         }
 
     def action_apply(self):
@@ -114,6 +115,7 @@ class MilestoneBillingCutOverRow(models.TransientModel):
             "res_id": self.wizard_id.id,
             "views": [(False, "form")],
             "target": "new",
+            "context": {"dialog_size": "extra-large"},
         }
 
     def _prepare_opening_values(self):
