@@ -11,6 +11,7 @@ from . import test_approval_passkey
 from . import test_approval_portal
 from . import test_approval_race
 from . import test_approval_routes
+from . import test_beside_milestones
 from . import test_change
 from . import test_change_client
 from . import test_change_reminder
@@ -41,6 +42,7 @@ from . import test_import
 from . import test_invoicing
 from . import test_main_job
 from . import test_money_race
+from . import test_money_access
 from . import test_order_changed
 from . import test_paper_reports
 from . import test_papers
@@ -59,11 +61,13 @@ from . import test_statement
 from . import test_tie_out
 from . import test_tours
 from . import test_tours_business
+from . import test_tours_money
 from . import test_view_access
 from . import test_webhook
 from . import test_workbook
 from . import test_worked_figures_deposit
 from . import test_worked_figures_chain
+from . import test_worked_figures_end
 from . import test_worked_figures_period
 from . import test_worked_figures_retainage
 from . import test_worked_figures_retained_tax

@@ -38,7 +38,11 @@ SCHEDULES = st.fixed_dictionaries(
         "base": st.sampled_from(["net", "gross"]),
         "tax": st.sampled_from(["now", "release"]),
         "method": st.sampled_from(["stage", "to_date"]),
+        "steps": st.sampled_from([(), (), (), ((50, 5.0, 0.0),), ((30, 8.0, 50.0), (70, 0.0, 100.0))]),
+        "cap": st.sampled_from([0.0, 0.0, 25.0]),
+        "stop": st.sampled_from([0.0, 0.0, 60.0]),
         "chosen": st.booleans(),
+        "approval": st.sampled_from([False, False, False, True]),
     }
 )
 METHODS = ("round_per_line", "round_globally")
@@ -158,7 +162,7 @@ class PropertyCommon(DepositCommon):
                     "sequence": 10 * place,
                     "amount_type": "remainder" if place == len(weights) - 1 else "percent",
                     "percent": round(100 * weight / whole, 4),
-                    "approval_required": False,
+                    "approval_required": schedule["approval"],
                     "kind": "deposit"
                     if schedule["deposit"] and not place and len(weights) > 1
                     else "progress",
@@ -175,6 +179,12 @@ class PropertyCommon(DepositCommon):
                 "retainage_base": "net" if schedule["tax"] == "release" else schedule["base"],
                 "retainage_tax": schedule["tax"],
                 "retainage_method": schedule["method"],
+                "retainage_cap": schedule["cap"],
+                "retainage_stop_percent": schedule["stop"],
+                "retainage_step_ids": [
+                    Command.create({"completion": completion, "percent": rate, "release_percent": back})
+                    for completion, rate, back in schedule["steps"]
+                ],
             }
         )
         if schedule["chosen"] and len(weights) > 2:
@@ -206,6 +216,7 @@ class PropertyCommon(DepositCommon):
             else:
                 continue
             ledger[key] = ledger.get(key, 0.0) - item.amount_currency
+        self._add_billed_before(order, ledger)
         columns = order.milestone_schedule_id._get_order_columns(order)
         for order_line, units in columns.items():
             for part, count in units.items():
@@ -218,3 +229,11 @@ class PropertyCommon(DepositCommon):
                 0,
                 f"{key}: {ledger.get(key)} {expected.get(key)} {trail}",
             )
+
+    def _add_billed_before(self, order, ledger):
+        """Count what outside invoices have billed as if it stood in the ledger."""
+        for alloc in order.milestone_schedule_id._get_openings().allocation_ids:
+            ledger["net"] = ledger.get("net", 0.0) + alloc.amount_untaxed
+            for tax_id, amounts in (alloc.tax_amounts or {}).items():
+                if int(tax_id) not in alloc.order_line_id._get_exempt_tax_ids():
+                    ledger[int(tax_id)] = ledger.get(int(tax_id), 0.0) + float(amounts["tax"])

@@ -83,6 +83,22 @@ class TestReceipts(CryptoCommon):
         self.assertEqual(lines[self.tolerance_account], 1.5)
         self.assertEqual(lines[self.usdc.journal_id.default_account_id], 1498.5)
 
+    def test_worked_figure_short_by_forty_cents_inside_the_tolerance(self):
+        """Dr Crypto clearing 2,699.60, Dr Payment differences 0.40, Cr AR 2,700."""
+        payment = self.create_payment(2700)
+        self.provider.crypto_tolerance_max = 1
+        self.pay_and_settle(payment, 2699_600000)
+        self.assert_paid(payment)
+        self.assertEqual(
+            {account: balance for account, balance in self.lines_of(payment).items() if balance},
+            {
+                self.usdc.journal_id.default_account_id: 2699.6,
+                self.tolerance_account: 0.4,
+                self.partner_a.property_account_receivable_id: -2700.0,
+            },
+        )
+        self.assertEqual(self.invoice_of(payment).amount_residual, 0)
+
     def test_shortage_above_tolerance_stays_open(self):
         payment = self.create_payment(1500)
         self.pay_and_settle(payment, 1498_000000)

@@ -54,8 +54,10 @@ class TestRetain(unittest.TestCase):
     )
     def test_held_is_never_negative_nor_above_the_cap(self, rate, to_date, cap, stop, works):
         held, terms = 0, Terms(rate, to_date, cap, stop)
-        for part in run(terms, max(sum(works), 1), works):
+        for part, work in zip(run(terms, max(sum(works), 1), works), works, strict=True):
             held += part
+            if work >= 0:
+                self.assertLessEqual(part, work, "no more is held back than is billed")
             self.assertGreaterEqual(held, 0)
             if cap is not None and part > 0:
                 self.assertLessEqual(held, cap)

@@ -1,0 +1,104 @@
+"""Nobody bills, releases or credits what they may not: every money method, by everybody who might try."""
+
+from datetime import date
+
+from odoo import Command
+from odoo.exceptions import AccessError
+from odoo.tests import new_test_user, tagged
+
+from .test_worked_figures_deposit import DepositCommon
+
+
+@tagged("post_install", "-at_install")
+class TestMoneyAccess(DepositCommon):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        other = cls.setup_other_company()["company"]
+        cls.order = cls.create_deposit_order(taxes=cls.tax_20)
+        cls.order.milestone_schedule_id.retainage_percent = 10.0
+        cls.order.milestone_line_ids[:2].action_complete()
+        cls.enrolment = cls.env["milestone.billing.enrolment"].create(
+            {"partner_id": cls.client_company.id, "company_id": cls.company.id, "product_id": cls.service.id}
+        )
+        cls.people = {
+            "portal": cls.create_user("portal", "base.group_portal", cls.company),
+            "employee": cls.create_user("employee", "base.group_user", cls.company),
+            "seller": cls.create_user("seller", "sales_team.group_sale_salesman_all_leads", cls.company),
+            "project": cls.project_user,
+            "auditor": cls.create_user(
+                "auditor", "base.group_user,milestone_billing.milestone_billing_group_auditor", cls.company
+            ),
+            "stranger": cls.create_user(
+                "stranger", "milestone_billing.milestone_billing_group_billing_manager", other
+            ),
+        }
+        cls.people["portal"].partner_id.parent_id = cls.client_company
+
+    @classmethod
+    def create_user(cls, name, groups, company):
+        return new_test_user(
+            cls.env,
+            f"money_{name}",
+            groups,
+            company_id=company.id,
+            company_ids=[Command.set(company.ids)],
+        )
+
+    def get_attempts(self, user):
+        """Give every way to move money, as this user would call it."""
+        order, enrolment = self.order.with_user(user), self.enrolment.with_user(user)
+        schedule, lines = order.sudo().milestone_schedule_id, order.sudo().milestone_line_ids
+        schedule, lines = schedule.with_user(user), lines.with_user(user)
+        opening = {
+            "line_id": lines[2].id,
+            "reference": "OLD-1",
+            "date": date(2025, 11, 3),
+            "amount_untaxed": 100.0,
+        }
+        return {
+            "complete": lines[2].complete,
+            "action_complete": lines[2].action_complete,
+            "action_cancel": lines[2].action_cancel,
+            "action_hold": lines[2].action_hold,
+            "release_retainage": schedule.release_retainage,
+            "refund_deposit": lines[0].refund_deposit,
+            "propose_change": lambda: schedule.propose_change([]),
+            "charge": lambda: enrolment.charge(10, "Work"),
+            "end": order.action_end_milestones,
+            "cut_over": schedule.action_open_cut_over,
+            "opening": lambda: self.env["milestone.billing.opening"].with_user(user).create(opening),
+            "tie_out": schedule.tie_out,
+            "credit": lambda: lines.sudo()[1].invoice_ids.with_user(user)._reverse_moves(cancel=True),
+            "allocation": lambda: lines.sudo()[2].allocation_ids.with_user(user).write({"percent": 1.0}),
+            "retainage": lambda: lines.sudo()[1].invoice_ids.with_user(user).write({"amount_retained": 0.0}),
+        }
+
+    def assertRefused(self, name, allowed):
+        user = self.people[name]
+        moves = self.env["account.move"].sudo().search_count([])
+        for method, attempt in self.get_attempts(user).items():
+            if method in allowed:
+                continue
+            refused = self.assertRaises(AccessError)
+            with self.subTest(user=name, method=method), refused, self.env.cr.savepoint():
+                attempt()
+        self.env.invalidate_all()
+        self.assertEqual(self.env["account.move"].sudo().search_count([]), moves)
+        self.assertEqual(self.order.milestone_line_ids[2].state, "planned")
+
+    def test_clients_and_employees_move_no_money(self):
+        for name in ("portal", "employee"):
+            self.assertRefused(name, allowed=())
+
+    def test_sellers_change_the_order_and_no_bill(self):
+        self.assertRefused("seller", allowed=("propose_change", "allocation"))
+
+    def test_project_users_complete_and_nothing_else(self):
+        self.assertRefused("project", allowed=("complete", "action_complete"))
+
+    def test_auditors_look_and_touch_nothing(self):
+        self.assertRefused("auditor", allowed=("tie_out",))
+
+    def test_managers_of_another_company_move_nothing(self):
+        self.assertRefused("stranger", allowed=())
