@@ -46,6 +46,7 @@ tours.add("milestone_billing_end_contract", {
         {
             content: "The order is cancelled",
             trigger: ".o_statusbar_status .o_arrow_button_current:contains('Cancelled')",
+            timeout: 60000, // all of it is one request
         },
         {
             content: "What became of each part stands in the chatter",
@@ -71,6 +72,7 @@ tours.add("milestone_billing_release_retainage", {
         {
             content: "A document of its own asks for it",
             trigger: ".o_form_view .alert:contains('Retainage release'), .o_form_view:contains('Retainage release')",
+            timeout: 60000, // all of it is one request
         },
         { trigger: ".o_form_view [name='amount_residual']:contains('300.00'), .o_form_view:contains('300.00')" },
     ],
@@ -94,7 +96,7 @@ tours.add("milestone_billing_cut_over", {
         { trigger: ".modal .o_selected_row td[name='date'] input", run: "edit 11/03/2025" },
         { trigger: ".modal .modal-title", run: "click" },
         { trigger: ".modal button[name='action_apply']:visible", run: "click" },
-        { content: "It counts", trigger: "a[name='openings']", run: "click" },
+        { content: "It counts", trigger: "a[name='openings']", run: "click", timeout: 60000 },
         { trigger: "div[name='opening_ids'] .o_data_row:contains('OLD-118'):contains('2,500.00')" },
         { trigger: "div[name='amount_before']:contains('2,500.00')" },
     ],
@@ -111,6 +113,7 @@ tours.add("milestone_billing_tie_out", {
         {
             content: "The document that differs",
             trigger: ".modal .o_data_row:contains('differs from the milestone'):contains('2,499.99')",
+            timeout: 60000, // all of it is one request
         },
         {
             trigger:
@@ -135,6 +138,7 @@ tours.add("milestone_billing_period_end", {
         {
             content: "An entry and its reversal",
             trigger: ".o_list_view:has(.o_data_row:nth-child(2)):contains('Draft')",
+            timeout: 60000, // all of it is one request
         },
     ],
 });
