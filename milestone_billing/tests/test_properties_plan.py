@@ -93,7 +93,7 @@ class TestPropertiesPlan(PropertyCommon):
         trail = (currency, method, lines, schedule)
         with self.env.cr.savepoint() as savepoint:
             self.company.tax_calculation_rounding_method = method
-            order = self.build(currency, lines, schedule)
+            order = self.build(currency, lines, {**schedule, "approval": False})
             try:
                 order.action_confirm()
             except UserError:
