@@ -208,8 +208,13 @@ class MilestoneBillingEnrolment(models.Model):
 
         :rtype: milestone.billing.line
         """
+        schedule = self.order_id.milestone_schedule_id.sudo()
+        before = schedule.amount_contract
         order_line = self._add_order_line(amount, description)
-        self.order_id.milestone_schedule_id.sudo().amount_frozen += order_line.price_subtotal
+        # What the order grows by, which global rounding may make another unit than the line's own subtotal.
+        schedule.amount_frozen = self.currency_id.round(
+            schedule.amount_frozen + schedule.amount_contract - before
+        )
         return self.env["milestone.billing.line"].create(
             {
                 "order_id": self.order_id.id,
