@@ -3,11 +3,12 @@ import base64
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import format_datetime
+from odoo.tools._vendor.useragents import UserAgent
 from odoo.tools.image import image_data_uri, image_process
 from odoo.tools.mimetypes import guess_mimetype
 
 from ..tools.evidence_bundle import sha256
-from ..tools.evidence_summary import SHORT_HASH, find_value, mask_email, network_value
+from ..tools.evidence_summary import SHORT_HASH, find_value, mask_email, network_value, signing_key
 
 # Twice what is printed; a certificate with fifty photographs can be mailed, and submitted in a dispute.
 THUMBNAIL_SIZE, THUMBNAIL_QUALITY = (220, 160), 80
@@ -68,6 +69,10 @@ class ReportMilestoneBillingCertificate(models.AbstractModel):
             "mail": mask_email if masked else lambda address: address or "",
             "masked": masked,
             "network": lambda event, name: network_value(story["events"], event, name, masked),
+            "browser": lambda event: self._get_browser_text(
+                network_value(story["events"], event, "user_agent", masked)
+            ),
+            "signing_key": signing_key,
             "short": SHORT_HASH,
             "integrity": self._get_integrity(line),
         }
@@ -78,6 +83,13 @@ class ReportMilestoneBillingCertificate(models.AbstractModel):
         if zone:
             texts.append(f"{format_datetime(self.env, moment, tz=zone)} ({zone})")
         return " / ".join(texts)
+
+    @api.model
+    def _get_browser_text(self, agent):
+        """Tell browser and platform as Odoo's own list of devices does; nothing for what it does not know."""
+        known = UserAgent(agent)
+        browser = " ".join(filter(None, ((known.browser or "").capitalize(), known.version)))
+        return ", ".join(filter(None, (browser, (known.platform or "").capitalize())))
 
     @api.model
     def _get_state_text(self, state):

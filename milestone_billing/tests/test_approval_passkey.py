@@ -1,7 +1,7 @@
 import hashlib
 import json
 
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from odoo.addons.auth_passkey._vendor.webauthn.helpers import bytes_to_base64url, encode_cbor
 from odoo.tests import new_test_user, tagged
@@ -83,6 +83,17 @@ class TestApprovalPasskey(ApprovalHttpCommon):
         verdict, sentence = verify_passkey(proof, body["auth"], body["subject"])
         self.assertEqual(verdict, OK, sentence)
         self.assertTrue(approval.line_id.verify_evidence()["ok"])
+        self.check_certificate(approval.line_id)
+
+    def check_certificate(self, line):
+        """The certificate names the key that signed."""
+        form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        digest = hashlib.sha256(self.key.public_key().public_bytes(*form)).hexdigest()
+        report = self.env["ir.actions.report"].sudo()
+        html, _kind = report._render_qweb_html("milestone_billing.action_report_certificate", line.ids)
+        self.assertIn("Signed by passkey", html.decode())
+        self.assertIn(digest, html.decode())
+        self.assertNotIn("Signed by wallet", html.decode())
 
     def test_other_keys_challenges_and_links_do_not_count(self):
         self.env["ir.config_parameter"].sudo().set_param("web.base.url", self.base_url())

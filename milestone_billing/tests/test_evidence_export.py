@@ -17,6 +17,7 @@ from pypdf import PdfReader, PdfWriter
 from ..tools import dispute, verify
 from .test_evidence import EvidenceCommon
 
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 REQUEST = "55555555-5555-4555-8555-555555555555"
 
 
@@ -459,20 +460,25 @@ class TestEvidenceCertificate(ExportCommon):
         self.assertIn("zoe@client.example", self._render("X-C1", "dispute"))
         self.assertIn("INTERIM", self._render(None, "client"))
 
+    def test_browser_that_nobody_knows_is_shown_as_it_is(self):
+        self.approve(user_agent="curious/1.0")
+        self.assertIn("curious/1.0", self._render("X", "client"))
+
     def test_addresses_of_several_people_are_shown_to_none_of_them(self):
-        self.approve(user_agent="Mozilla/5.0 (mine)")
+        self.approve(user_agent=FIREFOX)
         self.line._log_evidence("test.case", pii={"ip": "192.0.2.99"})
         html = self._render("X", "client")
-        self.assertIn("203.0.113.7", html)
+        for value in ("203.0.113.7", FIREFOX, "<div>Firefox 128.0, Linux</div>"):
+            self.assertIn(value, html)
         self.assertNotIn("192.0.2.99", html, "an address of staff")
         other = self.client_company.milestone_evidence_ref
         who = {"actor_kind": "link_holder", "actor_ref": other}
         self.line._log_evidence("link.opened", **who, pii={"ip": "198.51.100.9", "actor_name": "Max"})
         html = self._render("X", "client")
-        for value in ("203.0.113.7", "198.51.100.9", "Mozilla/5.0 (mine)"):
+        for value in ("203.0.113.7", "198.51.100.9", FIREFOX, "Firefox 128.0"):
             self.assertNotIn(value, html)
         html = self._render("X", "dispute")
-        for value in ("203.0.113.7", "198.51.100.9", "Mozilla/5.0 (mine)"):
+        for value in ("203.0.113.7", "198.51.100.9", FIREFOX, "Firefox 128.0"):
             self.assertIn(value, html)
 
     def test_approval_by_staff_is_not_shown_as_the_clients_own(self):

@@ -11,7 +11,7 @@ from unittest.mock import patch
 from odoo.fields import Command
 from odoo.tests import tagged
 from odoo.tools import config, mute_logger
-from PIL import Image
+from PIL import ExifTags, Image
 from pypdf import PdfReader
 
 from ..models import milestone_billing_evidence_seal as seal_model
@@ -71,6 +71,20 @@ class TestEvidencePrint(ApprovalHttpCommon):
             self.assertEqual(bundle.read("certificate.pdf"), certificate._get_pdf())
             items = verify.BundleVerifier(bundle).run()
         self.assertIn(("certificate", verify.OK), {(item.item, item.verdict) for item in items})
+
+    def test_time_that_a_photo_claims_is_printed_as_its_claim(self):
+        photo = io.BytesIO()
+        picture = Image.new("RGB", (8, 8))
+        exif = picture.getexif()
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2026:03:15 10:00:00"
+        picture.save(photo, "JPEG", exif=exif)
+        proof = [("dated.jpg", photo.getvalue()), ("plain.png", PNG)]
+        line = self.create_submitted(proof=proof).line_id
+        Certificate = self.env["milestone.billing.evidence.certificate"]
+        text = " ".join(self.get_pages(Certificate._render(line, "X-C1")))
+        claim = "captured 2026-03-15 10:00:00 as the file claims"
+        self.assertEqual((text.count(claim), text.count("as the file claims")), (1, 1))
+        self.assertIn(claim, text[text.index("dated.jpg") : text.index("plain.png")])
 
     def test_timeline_has_four_pages_at_most(self):
         for turn in range(400):

@@ -7,9 +7,11 @@ cannot say more than the evidence does.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any, NamedTuple
 
-from .verify import Replay
+from .verify import Replay, load_json
 
 DECISIONS = (
     "approval.granted",
@@ -81,6 +83,33 @@ def network_value(events: list[Event], event: Event, name: str, is_masked: bool)
     return value if event.body["actor_kind"] in CLIENT_SIDE and len(people) == 1 else MASKED
 
 
+def signing_key(event: Event) -> tuple[str, str] | None:
+    """Return the key of the approver's own that signed a decision, None where none did or it was erased.
+
+    :return: "passkey" and the SHA-256 of its public key, or "wallet" and its address.
+    """
+    for kind in ("passkey", "wallet"):
+        text = event.pii.get("webauthn_json" if kind == "passkey" else "wallet_json")
+        if text and hashlib.sha256(text.encode()).hexdigest() == event.auth.get("assertion_sha256"):
+            return _read_key(kind, text)
+    return None
+
+
+def _read_key(kind: str, text: str) -> tuple[str, str] | None:
+    try:
+        item = load_json(text)
+        return kind, _key_hash(item["public_key"]) if kind == "passkey" else str(item["address"])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        # A forged entry: the certificate names its problems, and is printed all the same.
+        return None
+
+
+def _key_hash(pem: str) -> str:
+    """Return the SHA-256 of a public key in PEM, over its DER form (SubjectPublicKeyInfo)."""
+    lines = (line for line in pem.splitlines() if not line.startswith("-----"))
+    return hashlib.sha256(base64.b64decode("".join(lines))).hexdigest()
+
+
 def summarize(events: list[Event], snapshots: dict[str, dict]) -> dict[str, Any]:
     """Return the sections of a certificate, from the events and snapshots of one chain."""
     replay = Replay(snapshots.get)
@@ -104,12 +133,30 @@ def summarize(events: list[Event], snapshots: dict[str, dict]) -> dict[str, Any]
 
 
 def _files(snapshot: dict, events: list[Event]) -> list[dict]:
-    """Return the files of a snapshot, each with the first time the approver opened it."""
+    """Return the files of a snapshot, each with what the events tell of it.
+
+    That is the first time the approver opened it, and when it was taken as the file itself claims.
+    """
     opened: dict[str, str] = {}
+    captured: dict[tuple[str, str], str | None] = {}
     for event in events:
         if event.type == "review.file_opened":
             opened.setdefault(str(event.data.get("file_uuid")), event.time)
-    return [{**item, "opened": opened.get(str(item.get("file_uuid")))} for item in snapshot.get("files", ())]
+        elif event.type == "proof.added":
+            captured[_file_key(event.data)] = event.data.get("captured_at_claimed")
+    return [
+        {
+            **item,
+            "opened": opened.get(str(item.get("file_uuid"))),
+            "captured_at_claimed": captured.get(_file_key(item)),
+        }
+        for item in snapshot.get("files", ())
+    ]
+
+
+def _file_key(item: dict) -> tuple[str, str]:
+    """Return what a file is found by: under its identifier there may have been other bytes."""
+    return str(item.get("file_uuid")), str(item.get("sha256"))
 
 
 def _erased(events: list[Event]) -> list[str]:

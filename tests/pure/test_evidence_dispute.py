@@ -21,11 +21,11 @@ TODAY = date(2026, 7, 1)
 WHO = {"customer_purchase_ip": "203.0.113.7", "customer_device_id": "d1", "customer_account_id": "zoe"}
 
 
-def make_story(snapshots=None, **changes):
+def make_story(snapshots=None, events=None):
     """Return the events of the sample as they are told, with their personal values."""
     events = [
         evidence_summary.Event(entry.body, entry.hash, {item.name: item.value for item in entry.values})
-        for entry in make_chain(make_events(SHA256))
+        for entry in make_chain(events or make_events(SHA256))
     ]
     return evidence_summary.summarize(events, {SHA256: SNAPSHOT} if snapshots is None else snapshots)
 
@@ -50,6 +50,48 @@ class TestSummary(unittest.TestCase):
         story = make_story(snapshots={})
         self.assertEqual((story["snapshot"], story["snapshot_erased"]), ({}, True))
         self.assertEqual(story["result"]["state"], "approved")
+
+    def test_files_tell_when_they_were_taken_as_they_claim(self):
+        taken = "2026-03-15 10:00:00"
+        file = SNAPSHOT["files"][0]
+        cases = (
+            ({"captured_at_claimed": taken}, taken),
+            ({}, None),
+            ({"captured_at_claimed": taken, "sha256": "0" * 64}, None),
+            ({"captured_at_claimed": taken, "file_uuid": "f2"}, None),
+        )
+        for changes, expected in cases:
+            data = {"file_uuid": file["file_uuid"], "sha256": file["sha256"], **changes}
+            added = ("2026-03-15T09:00:00.000000Z", {"type": "proof.added", "data": data})
+            with self.subTest(changes=changes):
+                (told,) = make_story(events=[added, *make_events(SHA256)])["files"]
+                self.assertEqual(told["captured_at_claimed"], expected)
+
+    def sign(self, text, name="wallet_json", digest=None):
+        """Return what is told of the key of an approval with this text."""
+        granted = next(event for event in make_story()["events"] if event.type == "approval.granted")
+        auth = {"assertion_sha256": digest or hashlib.sha256(text.encode()).hexdigest()}
+        event = granted._replace(body={**granted.body, "auth": auth}, pii={**granted.pii, name: text})
+        return evidence_summary.signing_key(event)
+
+    def test_key_that_signed_is_named(self):
+        address = "0x" + "aB" * 20
+        self.assertEqual(self.sign(json.dumps({"address": address})), ("wallet", address))
+        key = ec.generate_private_key(ec.SECP256R1()).public_key()
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        pem = key.public_bytes(serialization.Encoding.PEM, form).decode()
+        digest = hashlib.sha256(key.public_bytes(serialization.Encoding.DER, form)).hexdigest()
+        text = json.dumps({"public_key": pem})
+        self.assertEqual(self.sign(text, "webauthn_json"), ("passkey", digest))
+        self.assertIsNone(self.sign(text, "webauthn_json", "0" * 64), "not the one recorded")
+        for event in make_story()["events"]:
+            self.assertIsNone(evidence_summary.signing_key(event))
+
+    def test_forged_key_is_not_named(self):
+        for text in ("nonsense", "[]", "{}", '{"public_key":1}', '{"public_key":"x"}', "null"):
+            with self.subTest(text=text):
+                self.assertIsNone(self.sign(text))
+                self.assertIsNone(self.sign(text, "webauthn_json"))
 
     def test_addresses_are_masked(self):
         for address, masked in (
