@@ -78,7 +78,7 @@ class ReviewPayment(Review):
     @http.route(
         f"{URL}/<string:uuid>/pay", type="http", auth="public", methods=["POST"], website=True, sitemap=False
     )
-    def pay(self, uuid, **_form):
+    def pay(self, uuid, **form):
         """Record the click and go to the payment page of the posted invoice."""
         visit = self._enter_in_turn(uuid)
         if not visit or visit.kind == "internal_user":
@@ -88,6 +88,6 @@ class ReviewPayment(Review):
             return go(f"{URL}/{approval.uuid}")
         invoice = approval._get_issued_invoice()
         if take_click("pay_clicked", invoice):
-            visitor = make_visitor(visit, f"{URL}/<uuid>/pay")
+            visitor = make_visitor(visit, f"{URL}/<uuid>/pay", form=form)
             approval._log_visit("pay.clicked", visitor, data=invoice._prepare_pay_data())
         return go(invoice._get_milestone_payment_url())

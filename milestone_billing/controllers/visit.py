@@ -26,6 +26,11 @@ SCOPE = "milestone_billing.presentation"
 DEVICE_COOKIE = "milestone_device"
 DEVICE_DAYS = 400
 _DEVICE = re.compile(r"[A-Za-z0-9_-]{22}\Z")
+# What the script of a page claims: a time zone by its name, a screen by its two sides.
+_CLAIMS = {
+    "tz": re.compile(r"[A-Za-z0-9_+/-]{1,64}\Z"),
+    "screen": re.compile(r"[0-9]{1,5}x[0-9]{1,5}\Z"),
+}
 PAGE_HEADERS = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -243,6 +248,24 @@ def name_device(response, company):
     return response
 
 
+def read_claim(form, name):
+    """Give what a page's script claims of its browser: `tz` or `screen`.
+
+    :return: nothing without a script, and nothing for what cannot be one.
+    :rtype: str
+    """
+    value = (form or {}).get(name)
+    return value if isinstance(value, str) and _CLAIMS[name].match(value) else ""
+
+
+def make_fingerprint(agent, language, zone, screen):
+    """Give the same text for the same kind of browser, and nothing that tells which; what is unknown is empty.
+
+    :rtype: str
+    """
+    return hashlib.sha256("\n".join((agent, language, zone, screen)).encode()).hexdigest()
+
+
 # === PRESENTATION ===
 
 
@@ -302,18 +325,18 @@ def read_pii(partner=None, form=None, company=None):
     http = request.httprequest
     environ, agent = http.environ, http.user_agent.string or ""
     language = environ.get("HTTP_ACCEPT_LANGUAGE", "")
-    address = read_address(http.remote_addr, False)
+    address, zone = read_address(http.remote_addr, False), read_claim(form, "tz")
     values = {
         "ip": address.ip,
         "xff_raw": environ.get("HTTP_X_FORWARDED_FOR", ""),
         "user_agent": agent,
         "accept_language": language,
-        "client_tz": (form or {}).get("tz", "")[:64],
+        "client_tz": zone,
         "geo_country": request.geoip.country_code,
     }
     if company and company.milestone_record_device:
         values["device_id"] = read_device()
-        values["device_fp"] = hashlib.sha256(f"{agent}\n{language}".encode()).hexdigest()
+        values["device_fp"] = make_fingerprint(agent, language, zone, read_claim(form, "screen"))
     if partner:
         values |= {"actor_name": partner.name, "actor_email": partner.email}
     user = request.env.user

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import re
 import zipfile
@@ -222,6 +223,22 @@ class TestApprovalPhone(ApprovalHttpCommon, PaymentHttpCommon):
         root.session_store.save(session)
         return session.sid
 
+    def get_fingerprints(self, line):
+        """Give the fingerprints of decision and payment; their pages' script claims zone and screen."""
+        entries = line.evidence_ids.filtered(lambda item: item.type in ("approval.granted", "pay.clicked"))
+        values = self.env["milestone.billing.evidence.value"].search([("entry_id", "in", entries.ids)])
+        zones, prints = (
+            values.filtered(lambda item, name=name: item.name == name) for name in ("client_tz", "device_fp")
+        )
+        self.assertEqual((len(entries), len(zones), len(prints)), (2, 2, 2))
+        agent, language = (
+            next((item.value for item in values if item.name == name), "")
+            for name in ("user_agent", "accept_language")
+        )
+        silent = hashlib.sha256(f"{agent}\n{language}\n{zones[0].value}\n".encode()).hexdigest()
+        self.assertNotIn(silent, prints.mapped("value"), "the screen is claimed too")
+        return set(prints.mapped("value"))
+
     def test_approve_and_pay_on_a_phone(self):
         approval = self.create_submitted(proof=[("site.png", PNG)])
         self.enter(approval)
@@ -230,6 +247,9 @@ class TestApprovalPhone(ApprovalHttpCommon, PaymentHttpCommon):
         self.env.invalidate_all()
         self.assertEqual(approval.state, "approved")
         self.assertTrue(approval.has_reservations)
+        self.assertEqual(
+            len(self.get_fingerprints(approval.line_id)), 1, "decision and payment tell the same"
+        )
         invoice = approval.move_id
         self.assertEqual(invoice.transaction_ids.state, "done")
         self.assertEqual(invoice.transaction_ids.amount, invoice.amount_total)

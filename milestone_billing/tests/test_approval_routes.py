@@ -338,7 +338,17 @@ class TestApprovalRoutes(ApprovalHttpCommon):
         )
         names = ("snapshot_sha256", "presentation", "idempotency_key", "consent_sha256", "accept")
         for step in DECISIONS:
-            for name in (*names, "otp", "reason_code", "file", "tz", "reservation", "webauthn", "channel"):
+            for name in (
+                *names,
+                "otp",
+                "reason_code",
+                "file",
+                "tz",
+                "screen",
+                "reservation",
+                "webauthn",
+                "channel",
+            ):
                 for value in strange[:3] if name in names else strange:
                     form = {**good, "consent_sha256": "none", name: value} if step == "approve" else {**good}
                     form |= {name: value, **({} if step == "approve" else {"reason": ""})}
@@ -346,7 +356,7 @@ class TestApprovalRoutes(ApprovalHttpCommon):
                         response = self.send("POST", self.path(f"/{step}"), form)
                         self.assertIn(response.status_code, (409, 422, 429))
         for value in strange:
-            for form in ({"visible_s": value}, {"tz": value}, {"reached_end": value}):
+            for form in ({"visible_s": value}, {"tz": value}, {"screen": value}, {"reached_end": value}):
                 response = self.send("POST", self.path("/displayed"), {**good, **form})
                 self.assertEqual(response.status_code, 204)
         self.assertUnchanged()

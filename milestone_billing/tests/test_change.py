@@ -246,6 +246,23 @@ class TestChangePage(ChangeHttpCommon):
         self.assertEqual(self.order.amount_untaxed, 11200.0)
         self.assertTrue(change.verify_evidence()["ok"])
 
+    def test_fingerprint_takes_what_the_page_claims(self):
+        found = []
+        for claims in ({"tz": "Europe/Paris", "screen": "812x375"}, {"tz": "", "screen": ""}):
+            change = self.propose()
+            form = self.fields_of(self.enter(change))
+            self.assertEqual((form["tz"], form["screen"]), ("", ""))
+            form |= {"accept": "1", "typed_name": "Zoe Client", **claims}
+            self.url_open(f"/my/changes/{change.uuid}/approve", data=form)
+            self.env.invalidate_all()
+            domain = [("chain_id", "=", change.evidence_uuid), ("type", "=", "approval.granted")]
+            entry = self.env["milestone.billing.evidence"].sudo().search(domain)
+            values = self.env["milestone.billing.evidence.value"].sudo().search([("entry_id", "=", entry.id)])
+            found.append({value.name: value.value for value in values})
+        self.assertEqual(found[0]["client_tz"], "Europe/Paris")
+        self.assertNotIn("client_tz", found[1])
+        self.assertNotEqual(found[0]["device_fp"], found[1]["device_fp"])
+
     def test_looking_at_links_writes_nothing(self):
         change = self.propose()
         url = self.get_link(change)

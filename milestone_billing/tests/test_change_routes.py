@@ -317,7 +317,16 @@ class TestChangeRoutes(ChangeHttpCommon):
     def test_strange_values_are_no_errors(self):
         self.enter(self.change, self.url)
         good = self.read_form(snapshot_sha256="")
-        names = ("snapshot_sha256", "presentation", "idempotency_key", "accept", "typed_name", "otp", "tz")
+        names = (
+            "snapshot_sha256",
+            "presentation",
+            "idempotency_key",
+            "accept",
+            "typed_name",
+            "otp",
+            "tz",
+            "screen",
+        )
         for step in ("approve", "decline"):
             for name in (*names, "reason"):
                 for value in STRANGE:

@@ -4,7 +4,7 @@ import json
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from odoo import fields
+from odoo import fields, http
 from odoo.addons.payment.tests.common import PaymentCommon
 from odoo.fields import Command
 from odoo.tests import tagged
@@ -221,10 +221,23 @@ class TestEvidenceVisits(ApprovalHttpCommon, EventsCommon):
         self.assertEqual(body["data"], {"visible_s": 12, "reached_end": True})
         self.assertIn("client_tz", body["pii"])
 
+    def get_values(self, approval, event_type="approval.granted"):
+        """Give the personal values of the last entry of a type."""
+        entries = approval.line_id.evidence_ids.filtered(lambda item: item.type == event_type)
+        domain = [("entry_id", "=", entries.sorted("seq")[-1:].id)]
+        values = self.env["milestone.billing.evidence.value"].search(domain)
+        return {value.name: value.value for value in values}
+
     def get_device(self, approval):
-        entry = approval.line_id.evidence_ids.filtered(lambda item: item.type == "approval.granted")
-        values = self.env["milestone.billing.evidence.value"].search([("entry_id", "=", entry.id)])
-        return {value.name: value.value for value in values if value.name.startswith("device")}
+        values = self.get_values(approval)
+        return {name: value for name, value in values.items() if name.startswith("device")}
+
+    def approve_with(self, **claims):
+        """Approve a new submission as a page whose script claims this; give the personal values."""
+        approval = self.create_submitted()
+        self.enter(approval)
+        self.assertEqual(self.approve(approval, **claims).status_code, 303)
+        return self.get_values(approval)
 
     def test_device_keeps_its_name_from_one_milestone_to_the_next(self):
         found = []
@@ -241,6 +254,35 @@ class TestEvidenceVisits(ApprovalHttpCommon, EventsCommon):
         self.enter(approval)
         self.approve(approval)
         self.assertNotEqual(self.get_device(approval)["device_id"], found[0]["device_id"])
+
+    def test_fingerprint_is_made_of_what_the_browser_tells_and_claims(self):
+        one, same, wider, elsewhere, silent, strange = (
+            self.approve_with(tz=zone, screen=screen)
+            for zone, screen in (
+                ("Europe/Paris", "1920x1080"),
+                ("Europe/Paris", "1920x1080"),
+                ("Europe/Paris", "2560x1440"),
+                ("America/New_York", "1920x1080"),
+                ("", ""),
+                ("Paris\n<script>", "1920x1080\n"),
+            )
+        )
+        self.assertEqual(one["device_fp"], same["device_fp"])
+        self.assertEqual(silent["device_fp"], strange["device_fp"], "what cannot be is not taken")
+        told = {values["device_fp"] for values in (one, wider, elsewhere, silent)}
+        self.assertEqual(len(told), 4)
+        self.assertEqual(one["client_tz"], "Europe/Paris")
+        for values in (silent, strange):
+            self.assertNotIn("client_tz", values)
+        parts = (one["user_agent"], one.get("accept_language", ""), "Europe/Paris", "1920x1080")
+        self.assertEqual(one["device_fp"], sha256("\n".join(parts).encode()))
+        self.assertNotIn("1920x1080", one.values(), "the screen itself is not kept")
+
+    def test_country_is_recorded_where_the_server_knows_it(self):
+        with patch.object(http.GeoIP, "country_code", "BE"):
+            self.assertEqual(self.approve_with()["geo_country"], "BE")
+        with patch.object(http.GeoIP, "country_code", None):
+            self.assertNotIn("geo_country", self.approve_with())
 
     def get_cookie(self, response):
         """Give the cookie with which an answer names the browser, as it is set."""

@@ -3,6 +3,16 @@ import { Interaction } from "@web/public/interaction";
 import { loadPDFJSAssets } from "@web/core/utils/pdfjs";
 import * as passkeyLib from "@auth_passkey/../lib/simplewebauthn";
 
+/** What this browser claims of itself: a fingerprint is made of it where the company records devices. */
+function readDevice() {
+    // The longer side first: turning a phone does not make it another one.
+    const sides = [window.screen.width, window.screen.height].map(Math.round).sort((a, b) => b - a);
+    return {
+        tz: Intl.DateTimeFormat().resolvedOptions().timeZone || "",
+        screen: sides.join("x"),
+    };
+}
+
 /** What makes the review page nicer with JavaScript; it works without. */
 export class MilestoneReview extends Interaction {
     static selector = ".o_mb_shown";
@@ -45,7 +55,7 @@ export class MilestoneReview extends Interaction {
             presentation: this.el.dataset.presentation,
             visible_s: String(Math.round(visibleMs / 1000)),
             reached_end: this.reachedEnd ? "1" : "",
-            tz: Intl.DateTimeFormat().resolvedOptions().timeZone || "",
+            ...readDevice(),
         });
         navigator.sendBeacon(this.el.dataset.url, data);
     }
@@ -102,8 +112,9 @@ export class MilestoneForm extends Interaction {
     dynamicContent = { _root: { "t-on-submit": this.onSubmit } };
 
     start() {
-        for (const input of this.el.querySelectorAll(".o_mb_tz")) {
-            input.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+        const device = readDevice();
+        for (const input of this.el.querySelectorAll(".o_mb_claim")) {
+            input.value = device[input.name];
         }
     }
 
