@@ -23,6 +23,17 @@ class MilestoneBillingApproval(models.Model):
 
     # === VALUES OF THE PAGE ===
 
+    def _prepare_steps(self, snapshot, reader):
+        """Give the stepper of what was submitted: milestones that a change order added later are not in its count.
+
+        :param dict snapshot: the frozen content, or None.
+        :rtype: list[dict]
+        """
+        steps = self.line_id._prepare_steps(reader)
+        count = snapshot["milestone"]["of"] if snapshot else len(steps)
+        known = sorted(step["line"].id for step in steps)[:count]
+        return [step for step in steps if step["line"].id in known or step["is_current"]]
+
     def _prepare_review_values(self, seat):
         """Give everything the review page shows, in the client's language.
 
@@ -42,7 +53,7 @@ class MilestoneBillingApproval(models.Model):
             "currency": approval.currency_id,
             "money": approval._get_money,
             "format_day": lambda value: format_date(approval.env, value) if value else "",
-            "steps": line._prepare_steps(self._get_reader(seat)),
+            "steps": approval._prepare_steps(snapshot, self._get_reader(seat)),
             "status": approval._get_page_status(),
             "status_color": STATUS_COLORS.get(approval._get_page_status(), "info"),
             "status_sentence": approval._get_status_sentence(),

@@ -6,6 +6,7 @@ from dateutil.relativedelta import relativedelta
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
+from odoo.tools import format_date
 
 from ..tools.retainer import settle
 
@@ -125,7 +126,8 @@ class MilestoneBillingRetainer(models.Model):
         start = self.date_next
         step = STEPS.get(self.period)
         end = start + step - timedelta(days=1) if step else False
-        line = self.enrolment_id._charge(self.amount_default, self._get_text(start, end), False, "retainer")
+        text = self.with_context(lang=self.partner_id.lang)._get_text(start, end)
+        line = self.enrolment_id._charge(self.amount_default, text, False, "retainer")
         waiting = self.period_ids.filtered(lambda item: item.state == "closed" and item.hours_carried_on)
         period = self.env["milestone.billing.retainer.period"].create(
             {
@@ -149,8 +151,8 @@ class MilestoneBillingRetainer(models.Model):
         return self.env._(
             "%(name)s: %(start)s to %(end)s, %(hours)s hours",
             name=self.name,
-            start=start,
-            end=end,
+            start=format_date(self.env, start),
+            end=format_date(self.env, end),
             hours=f"{self.hours_included:g}",
         )
 
@@ -311,8 +313,8 @@ class MilestoneBillingRetainerPeriod(models.Model):
                 "%(name)s: %(hours)s hours beyond, %(start)s to %(end)s",
                 name=retainer.name,
                 hours=f"{hours:f}",
-                start=self.date_from,
-                end=self.date_to,
+                start=format_date(self.env, self.date_from),
+                end=format_date(self.env, self.date_to),
             )
             self.overage_line_id = retainer.enrolment_id._charge(amount, text, False)
         else:

@@ -40,6 +40,21 @@ class TestApprovalPortal(ApprovalHttpCommon):
             self.assertIn(event, events)
         self.assertTrue(approval.line_id.verify_evidence()["ok"])
 
+    def test_stepper_has_the_milestones_that_the_submission_counts(self):
+        approval = self.create_submitted()
+        snapshot, count = approval._get_snapshot(), len(approval.order_id.milestone_line_ids)
+        self.assertEqual(snapshot["milestone"]["of"], count)
+        position = {"product_id": self.service.id, "price_unit": 500.0}
+        proposed = approval.order_id.milestone_schedule_id.propose_change([position], name="Extra page")
+        self.env["milestone.billing.change"].browse(proposed["change_id"])._apply()
+        self.assertEqual(len(approval.order_id.milestone_line_ids), count + 1)
+        steps = approval._prepare_steps(snapshot, self.contact)
+        self.assertEqual(
+            [step["line"].sequence for step in steps], sorted(step["line"].sequence for step in steps)
+        )
+        self.assertEqual(len(steps), count)
+        self.assertIn(approval.line_id, [step["line"] for step in steps])
+
     def test_portal_lists_what_waits_and_counts_it(self):
         approval = self.create_submitted()
         new_test_user(self.env, "zoe", "base.group_portal", partner_id=self.contact.id)
