@@ -150,6 +150,10 @@ class TestWalletApproval(ApprovalHttpCommon):
         self.assertNotIn(signature, entry.body)
         self.assertTrue(line.sudo().verify_evidence()["ok"])
         self.check_bundle(line, value, body)
+        report = self.env["ir.actions.report"].sudo()
+        html, _kind = report._render_qweb_html("milestone_billing.action_report_certificate", line.ids)
+        self.assertIn("Signed by wallet", html.decode())
+        self.assertIn(self.wallet.address, html.decode())
 
     def check_bundle(self, line, value, body):
         """The bundle holds the signature, over the same typed data as the wallet signed."""
