@@ -4,7 +4,7 @@ import io
 import openpyxl
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
-from odoo.tools import file_open
+from odoo.tools import file_open, mute_logger
 
 from .common import MilestoneBillingCommon
 
@@ -109,3 +109,68 @@ class TestImport(MilestoneBillingCommon):
                 self.make(content, name).action_check()
         with self.assertRaises(AccessError):
             self.env["milestone.billing.import"].with_user(self.project_user).create({"file": b"YQ=="})
+
+
+@tagged("post_install", "-at_install")
+class TestOdooImport(MilestoneBillingCommon):
+    """Orders come with their milestones through Odoo's own import: template, dry run, errors by row."""
+
+    OPTIONS = {
+        "quoting": '"',
+        "separator": ",",
+        "has_headers": True,
+        "encoding": "utf-8",
+        "float_thousand_separator": ",",
+        "float_decimal_separator": ".",
+        "date_format": "%Y-%m-%d",
+        "datetime_format": "",
+    }
+
+    def run_import(self, content, is_dry):
+        """Import a sheet as the import screen does, with the columns that it finds by itself."""
+        values = {"res_model": "sale.order", "file": content.encode(), "file_name": "orders.csv"}
+        wizard = self.env["base_import.import"].create({**values, "file_type": "text/csv"})
+        preview = wizard.parse_preview(self.OPTIONS)
+        matches = preview["matches"]
+        self.assertEqual(len(matches), len(preview["headers"]), "each column of the template is known")
+        columns = ["/".join(matches[place]) for place in range(len(preview["headers"]))]
+        self.env.flush_all()  # a dry run is undone, what was not written yet with it
+        return wizard.execute_import(columns, preview["headers"], self.OPTIONS, dryrun=is_dry)
+
+    def get_template(self):
+        path = self.env["sale.order"].get_import_templates()[-1]["template"]
+        with file_open(path.lstrip("/")) as file:
+            return file.read()
+
+    def find(self):
+        return self.env["sale.order"].search(
+            [("client_order_ref", "=like", "PO-104_")], order="client_order_ref"
+        )
+
+    def test_template_is_tried_and_imported(self):
+        for name in ("Acme Ltd", "Beta Builders"):
+            self.env["res.partner"].create({"name": name})
+        self.env["product.product"].create({"name": "Hosting", "type": "service"})
+        self.service.name = "Website"
+        self.assertFalse(self.run_import(self.get_template(), is_dry=True)["messages"])
+        self.assertFalse(self.find(), "a dry run leaves nothing")
+        self.assertFalse(self.run_import(self.get_template(), is_dry=False)["messages"])
+        orders = self.find()
+        self.assertEqual(
+            [order.milestone_line_ids.mapped("amount_untaxed") for order in orders],
+            [[3150.0, 3150.0, 6300.0], [4000.0, 4000.0]],
+        )
+        orders.action_confirm()
+        self.assertEqual(
+            orders.milestone_line_ids.filtered("invoice_ids").mapped("name"), ["Deposit", "Half now"]
+        )
+
+    def test_errors_name_their_rows_and_nothing_is_imported(self):
+        self.env["res.partner"].create({"name": "Acme Ltd"})
+        self.service.name = "Website"
+        with mute_logger("odoo.sql_db"):
+            result = self.run_import(self.get_template(), is_dry=False)
+        self.assertEqual(sorted({message["rows"]["from"] for message in result["messages"]}), [0, 3])
+        self.assertIn("Hosting", str(result["messages"]))
+        self.assertIn("Beta Builders", str(result["messages"]))
+        self.assertFalse(self.find())
