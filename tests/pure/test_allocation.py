@@ -53,6 +53,10 @@ class TestRowTargets(unittest.TestCase):
         self.assertEqual(row_targets(100, [("fixed", 60), ("fixed", 50)])[1], 10)
         self.assertEqual(row_targets(100, [("share", Fraction(50)), ("fixed", 20)])[1], -30)
 
+    def test_shares_beyond_what_fixed_amounts_leave_are_not_cut_in_silence(self):
+        rows = [("fixed", 60), ("share", Fraction(50)), ("remainder", 0)]
+        self.assertEqual(row_targets(100, rows), ([60, 50, -10], 0))
+
     def test_three_cents_in_five_fifths_never_turn_negative(self):
         targets, _difference = row_targets(3, [("share", Fraction(3, 5))] * 5)
         self.assertEqual(sum(targets), 3)
