@@ -52,6 +52,8 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")
 # A whole string, or one bracket outside of strings.
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _LEVELS = ("L1", "L2", "L3", "L4")
+# The personal values in which the signature of an own key is kept.
+_SIGNED_BY_KEY = ("webauthn_json", "wallet_json")
 # The SubjectPublicKeyInfo of an Ed25519 key is this prefix and the 32 bytes of the key (RFC 8410).
 ED25519_SPKI_PREFIX = bytes.fromhex("302a300506032b6570032100")
 
@@ -510,6 +512,10 @@ class Replay:
             problems.append(("approval", "it came after the request expired"))
         if body.get("actor_ref") in request["granted"]:
             problems.append(("approval", "this approver had approved before"))
+        if not _has_own_key(body):
+            problems.append(
+                ("level", "assurance level L4 without a signature by a key of the approver's own")
+            )
         snapshot = self.snapshot_of(request["snapshot_sha256"] or "")
         if snapshot:
             problems += _check_grant(body, data, snapshot)
@@ -535,11 +541,12 @@ class Replay:
         return problems
 
     def _check_quorum(self, request: dict, data: dict) -> list:
-        if request["on_behalf"] and data.get("on_behalf"):
-            return []
-        problems = []
-        if request["state"] != "requested":
+        problems, is_on_behalf = [], bool(request["on_behalf"] and data.get("on_behalf"))
+        # What was contested may be confirmed on paper.
+        if request["state"] != "requested" and not (is_on_behalf and request["state"] == "contested"):
             problems.append(("request", f"the request is {request['state']}"))
+        if is_on_behalf:
+            return problems
         snapshot = self.snapshot_of(request["snapshot_sha256"] or "")
         needed = quorum_needed(snapshot) if snapshot else 1
         if len(request["granted"]) < needed:
@@ -555,6 +562,13 @@ def _decimal(text: Any) -> Decimal | None:
         return Decimal(text) if isinstance(text, str) else None
     except InvalidOperation:
         return None
+
+
+def _has_own_key(body: dict) -> bool:
+    """Tell whether an approval that claims the highest level names what a key of the approver's own signed."""
+    auth, named = body.get("auth") or {}, body.get("pii") or {}
+    is_signed = bool(auth.get("assertion_sha256")) and any(name in named for name in _SIGNED_BY_KEY)
+    return auth.get("level") != _LEVELS[-1] or is_signed
 
 
 def _check_grant(body: dict, data: dict, snapshot: dict) -> list:
@@ -820,7 +834,11 @@ def _verify_passkey_signature(public_key: str, signature: bytes, signed: bytes) 
             key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
     except InvalidSignature:
         return FAIL, "the passkey's signature is wrong"
-    return OK, "signed by the approver's passkey over this snapshot"
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return (
+        OK,
+        f"signed over this snapshot by the passkey whose key has the SHA-256 {hashlib.sha256(der).hexdigest()}",
+    )
 
 
 # === WALLET ===
@@ -1128,6 +1146,13 @@ _KNOWN_PLACES = (
     "mail/",
     "keys/",
 )
+
+
+def _has_place(name: str, places: Iterable[str]) -> bool:
+    """Tell whether a name is one of these, or lies in one of these folders."""
+    return any(name.startswith(place) if place.endswith("/") else name == place for place in places)
+
+
 # What malformed data can raise; EvidenceError is a ValueError.
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile)
 
@@ -1171,7 +1196,8 @@ class BundleVerifier:
         self.documents: set[str] = set()
         self.invoice_hashes: set[str] = set()
         self.invoice_files: set[str] = set()
-        self.certificates: dict[str, int] = {}
+        self.certificates: dict[str, tuple[int, str | None]] = {}
+        self.is_link_told = False
         self.mails: set[str] = set()
         self.keys: dict[str, list] = {"webauthn": [], "wallet": []}
         self.pii = PiiVerifier()
@@ -1234,7 +1260,7 @@ class BundleVerifier:
     def _check_file(self, name: str, entry: dict) -> str:
         if name not in self.names:
             return "is missing"
-        if name.startswith(("/", "\\")) or ".." in name.split("/"):
+        if name.startswith("/") or "\\" in name or ".." in name.split("/"):
             return "has an unsafe name"
         if self.bundle.getinfo(name).file_size != entry["size"] or entry["size"] > FILE_SIZE_MAX:
             return "has another size than in the manifest"
@@ -1278,6 +1304,8 @@ class BundleVerifier:
             self._add("chain", OK, f"{chain.count} entries of chain {chain.chain_id}, head {chain.head}")
         state = ", ".join(f"{name} {value}" for name, value in self.replay.result().items() if value)
         self._add("state", OK, f"recomputed from the events: {state}")
+        if self.secrets and not self.is_link_told:
+            self._add("link", WARN, "no entry was made with a link")
         if self.head:
             known = self.is_head_known
             self._add(
@@ -1313,6 +1341,7 @@ class BundleVerifier:
                 for secret in self.secrets
             }
             known = proof in made
+            self.is_link_told = True
             self._add(
                 "link",
                 OK if known else WARN,
@@ -1334,7 +1363,7 @@ class BundleVerifier:
         if "document_sha256" in data:
             self.documents.add(data["document_sha256"])
         if body["type"] == "certificate.issued":
-            self.certificates[data.get("pdf_sha256")] = body["seq"]
+            self.certificates[data.get("pdf_sha256")] = (body["seq"], data.get("state"))
         if "mail_sha256" in data:
             self.mails.add(data["mail_sha256"])
 
@@ -1393,10 +1422,14 @@ class BundleVerifier:
         notes = {}
         for name in self._under("log/checkpoints/"):
             checkpoint = parse_checkpoint(self._read(name).decode())
+            if checkpoint.size in notes:
+                self._add("log", FAIL, f"{name}: there is another checkpoint of size {checkpoint.size}")
             notes[checkpoint.size] = checkpoint
             self._check_signature(name, checkpoint)
         if not notes:
-            self._add("log", NOT_PROVIDED, "no checkpoint: the entries are not in a company log yet")
+            # Who gives a key wants a signature by it.
+            verdict = WARN if self.public_key else NOT_PROVIDED
+            self._add("log", verdict, "no checkpoint: the entries are not in a company log yet")
             return
         self._check_log_names(notes)
         proved = Places()
@@ -1405,7 +1438,8 @@ class BundleVerifier:
                 proved.add(proof["seq"], "")
         self._add("log", OK, f"{len(proved)} of {self._count} entries proved in the company log")
         if len(proved) < self._count:
-            self._add("log", NOT_PROVIDED, f"{self._count - len(proved)} entries have no proof yet")
+            # Somebody may have added them to entries that the log proves.
+            self._add("log", WARN, f"{self._count - len(proved)} entries have no proof")
         self._check_consistency(notes)
 
     def _check_log_names(self, notes: dict) -> None:
@@ -1426,7 +1460,8 @@ class BundleVerifier:
         inside = "log/public_key.pem" in self.names and self._read("log/public_key.pem").decode()
         key = self.public_key or inside
         if not key or not checkpoint.signatures:
-            self._add("signature", NOT_PROVIDED, f"{name}: unsigned, or no public key at hand")
+            verdict = WARN if self.public_key else NOT_PROVIDED
+            self._add("signature", verdict, f"{name}: unsigned, or no public key at hand")
             return
         public, where = public_key_bytes(key), "given" if self.public_key else "enclosed"
         wanted = (checkpoint.origin, key_id(checkpoint.origin, public))
@@ -1474,7 +1509,8 @@ class BundleVerifier:
         sizes = sorted(notes)
         for old, new in itertools.pairwise(sizes):
             if (old, new) not in found:
-                self._add("log", NOT_PROVIDED, f"no consistency proof from size {old} to {new}")
+                # One of them may be of another history.
+                self._add("log", WARN, f"no consistency proof from size {old} to {new}")
                 continue
             path = [bytes.fromhex(node) for node in found[old, new]]
             good = verify_consistency(old, new, notes[old].root, notes[new].root, path)
@@ -1541,6 +1577,9 @@ class BundleVerifier:
 
     # (viii) what keys of the approver signed; the signatures are checked with their entries
     def _check_keys(self) -> None:
+        for name in self._under("keys/"):
+            if name not in {f"keys/{kind}.json" for kind in self.keys}:
+                self._add("keys", WARN, f"{name} has no place in a bundle")
         for kind, wanted in self.keys.items():
             name = f"keys/{kind}.json"
             if name not in self.names:
@@ -1587,14 +1626,16 @@ class BundleVerifier:
 
     def _check_certificate(self) -> None:
         found = self.sums.get("certificate.pdf")
+        seq, printed = self.certificates.get(found, (None, None))
         if not found:
             self._add("certificate", NOT_PROVIDED, "no certificate is enclosed")
-        elif found in self.certificates:
-            self._add(
-                "certificate", OK, f"issued by entry {self.certificates[found]}, state as the events say"
-            )
-        else:
+        elif seq is None:
             self._add("certificate", FAIL, "the enclosed certificate was never issued by an entry")
+        elif printed not in (None, self.replay.state()):
+            message = f"issued by entry {seq}, it prints state {printed!r}; now it is {self.replay.state()!r}"
+            self._add("certificate", WARN, message)
+        else:
+            self._add("certificate", OK, f"issued by entry {seq}, state as the events say")
 
     # (vii) anchors outside; what cannot be checked offline is said to be so
     def _check_anchors(self) -> None:
@@ -1605,7 +1646,10 @@ class BundleVerifier:
             if not name.startswith(_STAMPS):
                 verdict, message = self._check_anchor(name, digests)
                 self._add("anchor", verdict, f"{name}: {message}")
-        self._check_stamps([name for name in names if name.startswith(_STAMPS)], digests)
+        stamps = [name for name in names if name.startswith(_STAMPS)]
+        self._check_stamps(stamps, digests)
+        if self.authority and not stamps:
+            self._add("anchor", WARN, "no time stamp of the given authority is enclosed")
         if not names:
             self._add("anchor", NOT_PROVIDED, "no anchor outside the seller's reach is enclosed")
 
@@ -1655,10 +1699,10 @@ class BundleVerifier:
 
     def _check_unbound(self) -> None:
         """Name what stands in the bundle without an entry behind it, so that nobody takes it for evidence."""
-        unknown = [name for name in sorted(self.names) if not name.startswith(_KNOWN_PLACES)]
+        unknown = [name for name in sorted(self.names) if not _has_place(name, _KNOWN_PLACES)]
         for name in unknown:
             self._add("unbound", WARN, f"{name} has no place in a bundle")
-        explaining = [name for name in sorted(self.names) if name.startswith(_EXPLAINING)]
+        explaining = [name for name in sorted(self.names) if _has_place(name, _EXPLAINING)]
         if explaining:
             self._add("unbound", NOT_PROVIDED, f"not evidence, only words about it: {', '.join(explaining)}")
 
@@ -1669,7 +1713,7 @@ class BundleVerifier:
             texts = [part.get_content() for part in message.walk() if part.get_content_maintype() == "text"]
             found = any(digest in text for digest in digests for text in texts)
             return (
-                (OK, "the mail names the checkpoint")
+                (OK, "the mail names the checkpoint (compare it with the one in the mailbox)")
                 if found
                 else (FAIL, "the mail names another checkpoint")
             )

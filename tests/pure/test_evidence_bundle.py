@@ -233,7 +233,9 @@ class TestTamperedBundle(BundleCase):
         for name in files:
             for junk in (b"", b"\xff\xfe", b"[]", b"{}", b"null", b'{"files":3}', b"[" * 5000, b'"proofs":['):
                 with self.subTest(name=name, junk=junk[:10]):
-                    self.assertIn(verify.exit_status(check(make_bundle({**files, name: junk}))), (0, 2))
+                    status = verify.exit_status(check(make_bundle({**files, name: junk})))
+                    # Without proofs the entries are still whole, and that is a warning.
+                    self.assertIn(status, (0, 1, 2) if name == "log/inclusion.json" else (0, 2))
         self.assertEqual(verify.exit_status(check(evidence_bundle.write_bundle({}, "", ""))), 2)
 
 
