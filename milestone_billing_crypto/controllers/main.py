@@ -1,13 +1,24 @@
+from odoo.addons.milestone_billing.controllers.visit import page, seal
 from odoo.exceptions import UserError
 from odoo.http import Controller, request, route
 
 from ..const import PROVIDER_CODE
 
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex, nofollow",
-}
+_ROBOTS = {"X-Robots-Tag": "noindex, nofollow"}
+
+
+def use_reader_lang(partner):
+    """Answer in the language of whoever is logged in, else in the customer's.
+
+    A browser's own language says little: a German customer's bookkeeper may have an English one.
+
+    :return: an environment with all rights, for what was found to be the reader's.
+    """
+    user = request.env.user
+    lang = partner.lang if user._is_public() else user.lang
+    if lang and request.env["res.lang"]._get_data(code=lang):
+        request.update_context(lang=lang)
+    return request.env(su=True)
 
 
 class StablecoinController(Controller):
@@ -27,8 +38,8 @@ class StablecoinController(Controller):
             return request.not_found()
         values = payment._prepare_page(wants_change=bool(change))
         values["problem"] = request.session.pop(f"stablecoin_problem_{payment.id}", None)
-        response = request.render("milestone_billing_crypto.checkout", values)
-        response.headers.update(_HEADERS)
+        response = page("milestone_billing_crypto.checkout", values, referrer="no-referrer")
+        response.headers.update(_ROBOTS)
         return response
 
     @route(_choose_url, type="http", auth="public", methods=["POST"], website=True, sitemap=False)
@@ -55,9 +66,8 @@ class StablecoinController(Controller):
         payment = self._find(access_token)
         if not payment:
             return request.not_found()
-        return request.make_json_response(
-            {"version": payment._page_version()}, headers=list(_HEADERS.items())
-        )
+        response = request.make_json_response({"version": payment._page_version()})
+        return seal(response, "no-referrer", **_ROBOTS)
 
     @route(_refund_url, type="http", auth="public", methods=["POST"], website=True, sitemap=False)
     def stablecoin_refund(self, access_token, refund_id=None, address="", **_kwargs):
@@ -70,11 +80,10 @@ class StablecoinController(Controller):
 
     def _find(self, access_token):
         Payment = request.env["milestone.billing.crypto.payment"].sudo()
-        return (
-            Payment.search([("access_token", "=", access_token)], limit=1)
-            if len(access_token) >= 32
-            else Payment
-        )
+        if len(access_token) < 32:
+            return Payment
+        payment = Payment.search([("access_token", "=", access_token)], limit=1)
+        return payment.with_env(use_reader_lang(payment.partner_id))
 
     def _act(self, payment, action, landing=None):
         try:

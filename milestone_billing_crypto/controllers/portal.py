@@ -4,6 +4,7 @@ from odoo.exceptions import AccessError, MissingError
 from odoo.http import request, route
 
 from ..const import PROVIDER_CODE
+from .main import use_reader_lang
 
 
 class StablecoinPortal(PaymentPortal):
@@ -23,7 +24,8 @@ class StablecoinPortal(PaymentPortal):
             invoice_sudo = self._document_check_access("account.move", invoice_id, access_token)
         except (AccessError, MissingError):
             return request.redirect("/my")
-        Payment = request.env["milestone.billing.crypto.payment"].sudo()
+        invoice_sudo = invoice_sudo.with_env(use_reader_lang(invoice_sudo.partner_id))
+        Payment = invoice_sudo.env["milestone.billing.crypto.payment"]
         payment = Payment._find_open(invoice_sudo)
         if not payment:
             provider = Payment._find_provider(invoice_sudo)

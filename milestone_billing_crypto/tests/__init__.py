@@ -2,6 +2,7 @@ from . import (
     test_access,
     test_anchor,
     test_checkout,
+    test_checkout_lang,
     test_coin,
     test_milestone,
     test_race,

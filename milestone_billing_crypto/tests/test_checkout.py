@@ -1,47 +1,20 @@
 import re
-from urllib.parse import urlsplit
 
-from odoo.tests import HttpCase, tagged
+from odoo.tests import tagged
 
 from ..tools import eip681
-from .common import MILLION, CryptoCommon
+from .common import MILLION
+from .common_checkout import CheckoutCommon
 
 
 @tagged("post_install", "-at_install")
-class TestCheckout(CryptoCommon, HttpCase):
+class TestCheckout(CheckoutCommon):
     """The payer's page, as a browser without JavaScript sees it."""
 
-    def setUp(self):
-        super().setUp()
-        self.invoice = self.create_invoice(1500)
-        self.authenticate(None, None)
-        self.csrf_token = None
-
-    def open(self, path, data=None):
-        """Fetch a page; with data a form is posted with its session's CSRF token."""
-        if data is not None:
-            data = {"csrf_token": self.csrf_token, **data}
-        response = self.url_open(path, data=data)
-        found = re.search(r'name="csrf_token" value="([^"]+)"', response.text)
-        self.csrf_token = found.group(1) if found else self.csrf_token
-        return response
-
-    def begin(self):
-        """Go from the invoice to the page and choose USDC; returns the payment."""
-        page = self.open(self.invoice.get_portal_url())
-        self.assertIn("Pay in stablecoins", page.text)
-        page = self.open(
-            f"/my/invoices/{self.invoice.id}/stablecoin",
-            {"access_token": self.invoice._portal_ensure_token()},
-        )
-        self.assertIn("1,500.00", page.text)
-        payment = (
-            self.env["milestone.billing.crypto.payment"]
-            .sudo()
-            .search([("transaction_id.invoice_ids", "in", self.invoice.ids)])
-        )
-        self.assertEqual(urlsplit(page.url).path, payment._checkout_url())
-        return payment
+    def test_the_invoice_offers_stablecoins(self):
+        self.assertIn("Pay in stablecoins", self.open(self.invoice.get_portal_url()).text)
+        self.begin()
+        self.assertIn("Go on with the stablecoin payment", self.open(self.invoice.get_portal_url()).text)
 
     def test_whole_way_without_javascript(self):
         payment = self.begin()
@@ -93,6 +66,8 @@ class TestCheckout(CryptoCommon, HttpCase):
         response = self.url_open(payment._checkout_url())
         self.assertEqual(response.headers["Referrer-Policy"], "no-referrer")
         self.assertEqual(response.headers["Cache-Control"], "no-store")
+        self.assertEqual(response.headers["X-Frame-Options"], "DENY", "no other site shows it in a frame")
+        self.assertEqual(response.headers["X-Robots-Tag"], "noindex, nofollow")
         self.assertNotIn("SecretProviderKey", response.text)
 
     def test_wrong_token_and_wrong_method_get_nothing(self):

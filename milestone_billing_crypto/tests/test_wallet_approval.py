@@ -21,24 +21,36 @@ BROWSER = """(async () => {
     window.ethereum = {
         request: async ({ method, params }) => {
             asked.push([method, params]);
-            return { eth_requestAccounts: ["ADDRESS"], eth_chainId: "0x89", eth_signTypedData_v4: "0xSIGNED" }[method];
+            return { eth_requestAccounts: ["ADDRESS"], eth_chainId: "0x89", eth_signTypedData_v4: "0xSIGNATURE" }[method];
         },
     };
     const field = document.querySelector("[name=wallet_signature]");
     const notes = document.querySelector("[name=reservation]");
     const wait = (ms) => new Promise((done) => setTimeout(done, ms));
     notes.value = "The footer";
+    const status = document.querySelector(".o_mb_wallet_status");
+    const answer = window.ethereum.request;
+    window.ethereum.request = async () => { throw { code: 4001, message: "a text of the wallet" }; };
+    for (let turn = 0; turn < 50 && !status.textContent; turn++) {
+        document.querySelector(".o_mb_wallet_sign").click();
+        await wait(200);
+    }
+    const refused = status.textContent;
+    window.ethereum.request = answer;
     for (let turn = 0; turn < 50 && !field.value; turn++) {
         document.querySelector(".o_mb_wallet_sign").click();
         await wait(200);
     }
+    const told = status.textContent;
     const signed = asked.find(([method]) => method === "eth_signTypedData_v4")[1];
     const switched = asked.find(([method]) => method === "wallet_switchEthereumChain")[1];
     const filled = field.value;
     notes.dispatchEvent(new Event("input", { bubbles: true }));
     await wait(200);
     const seen = [
-        filled === "0xSIGNED",
+        refused === "REFUSED",
+        told === "SIGNED",
+        filled === "0xSIGNATURE",
         field.value === "",
         !document.querySelector(".o_mb_wallet_sign").classList.contains("d-none"),
         switched[0].chainId === "0x1",
@@ -255,15 +267,30 @@ class TestWalletApproval(ApprovalHttpCommon):
         words = {"snapshot_sha256": "0x" + "00" * 32, "nonce": "0x" + "00" * 32}
         return dict.fromkeys(("request_id", "amount", "currency", "decision"), "") | words
 
-    def test_button_takes_the_signature_of_the_browsers_wallet(self):
+    def sign_in_browser(self, refused, signed):
+        """Press the button in a browser with a wallet that declines first; the page says both in these words."""
         new_test_user(self.env, "zoe_portal", "base.group_portal", partner_id=self.contact.id)
         approval = self.submit()
+        script = BROWSER.replace("ADDRESS", self.wallet.address.lower())
         self.browser_js(
             f"/my/milestones/{approval.uuid}/approve",
-            BROWSER.replace("ADDRESS", self.wallet.address.lower()),
+            script.replace('"REFUSED"', json.dumps(refused)).replace('"SIGNED"', json.dumps(signed)),
             ready="!!document.querySelector('[name=wallet_signature]')",
             login="zoe_portal",
         )
+
+    def test_button_takes_the_signature_of_the_browsers_wallet(self):
+        self.sign_in_browser("You declined in your wallet. Nothing was signed.", "Signed. Now approve below.")
+
+    def test_page_and_script_speak_the_language_of_the_client(self):
+        self.env["res.lang"]._activate_lang("de_DE")
+        self.env["ir.module.module"]._load_module_terms(["milestone_billing_crypto"], ["de_DE"])
+        view = self.env.ref("milestone_billing_crypto.portal_wallet")
+        declined = "Sie haben in Ihrer Wallet abgelehnt. Es wurde nichts unterschrieben."
+        terms = {"You declined in your wallet. Nothing was signed.": declined}
+        view.update_field_translations("arch_db", {"de_DE": terms})
+        (self.client_company + self.contact).lang = "de_DE"
+        self.sign_in_browser(declined, "Unterschrieben. Geben Sie jetzt unten frei.")
 
     def test_address_is_checked(self):
         approver = self.submit().line_id.schedule_id.approver_ids

@@ -50,9 +50,11 @@ export class StablecoinCheckout extends Interaction {
     start() {
         this.showSent();
         this.updateContent(); // what was sent hides the button
+        // In the time zone of the browser, in the language of the page.
+        const locale = document.documentElement.lang || [];
         for (const time of this.el.querySelectorAll(".o_stablecoin_until")) {
             const moment = new Date(time.dateTime);
-            time.textContent = moment.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+            time.textContent = moment.toLocaleString(locale, { dateStyle: "medium", timeStyle: "short" });
         }
         this.poll();
     }

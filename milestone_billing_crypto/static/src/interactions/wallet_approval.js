@@ -1,6 +1,9 @@
 import { registry } from "@web/core/registry";
 import { Interaction } from "@web/public/interaction";
 
+/** What wallets answer (EIP-1193), and which sentence of the page says it. */
+const SAID_BY_CODE = { 4001: "refused", 4100: "locked", "-32002": "busy" };
+
 /**
  * Lets the wallet of the browser (EIP-1193) sign an approval. Without a wallet, or without scripts, the same
  * signature can be made elsewhere and pasted.
@@ -30,12 +33,10 @@ export class WalletApproval extends Interaction {
         this.say("");
     }
 
-    say(text) {
+    /** Show one of the sentences which the page brings in its own language; wallets tell theirs by themselves. */
+    say(said) {
+        const text = this.el.querySelector(`.o_mb_wallet_texts [data-said="${said}"]`)?.textContent || "";
         this.el.querySelector(".o_mb_wallet_status").textContent = text;
-    }
-
-    getText(name) {
-        return this.el.querySelector(name).textContent;
     }
 
     async onSign() {
@@ -48,7 +49,7 @@ export class WalletApproval extends Interaction {
             const wanted = this.el.dataset.address.toLowerCase();
             const account = accounts.find((address) => address.toLowerCase() === wanted);
             if (!account) {
-                this.say(this.getText(".o_mb_wallet_other"));
+                this.say(accounts.length ? "other" : "locked");
                 return;
             }
             await this.waitFor(this.chooseNetwork(typedData.domain.chainId));
@@ -58,9 +59,9 @@ export class WalletApproval extends Interaction {
                     params: [account, JSON.stringify(typedData)],
                 })
             );
-            this.say(this.getText(".o_mb_wallet_signed"));
+            this.say("signed");
         } catch (error) {
-            this.say(error.message || String(error));
+            this.say(SAID_BY_CODE[error?.code] || "failed");
         }
     }
 
