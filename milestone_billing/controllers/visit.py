@@ -14,6 +14,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from ..models.milestone_billing_approval_decision import TEXT_SIZE_MAX, Visitor
 from ..tools.approval_rules import LEVELS, read_address
+from ..tools.page_headers import set_headers
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 GRANTS_MAX = 20
@@ -30,12 +31,6 @@ _DEVICE = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 _CLAIMS = {
     "tz": re.compile(r"[A-Za-z0-9_+/-]{1,64}\Z"),
     "screen": re.compile(r"[0-9]{1,5}x[0-9]{1,5}\Z"),
-}
-PAGE_HEADERS = {
-    "X-Frame-Options": "DENY",
-    "Content-Security-Policy": "frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
 }
 
 
@@ -61,8 +56,7 @@ def seal(response, referrer="same-origin", **headers):
 
     :param str referrer: `Referrer-Policy`.
     """
-    for name, value in {**PAGE_HEADERS, "Referrer-Policy": referrer, **headers}.items():
-        response.headers[name] = value
+    set_headers(response.headers, referrer, **headers)
     return response
 
 

@@ -44,6 +44,7 @@ from . import test_main_job
 from . import test_money_race
 from . import test_money_access
 from . import test_order_changed
+from . import test_page_headers
 from . import test_paper_reports
 from . import test_papers
 from . import test_payment_closing

@@ -1,4 +1,5 @@
 from . import account_move
+from . import ir_http
 from . import milestone_billing_crypto_keyless
 from . import milestone_billing_approval
 from . import milestone_billing_approver
