@@ -33,12 +33,22 @@ class MilestoneBillingChangeLink(Controller):
             return self._refuse(link_uuid, "logged_in", link)
         problem = link._get_problem()
         if problem:
-            return self._refuse(link_uuid, problem, link)
+            return self._refuse(link_uuid, problem, link, k)
         grant = self._add_grant(link, k)
         if take_click("link_opened", link):
             visit = make_change_visit(link, "/mc/<link_uuid>/open", grant)
             link.change_id._log("link.opened", data={"link_id": link.uuid}, **visit)
         return go(f"/my/changes/{link.change_id.uuid}")
+
+    @route("/mc/<string:link_uuid>/renew", type="http", auth="public", methods=["POST"], sitemap=False)
+    def change_link_renew(self, link_uuid, k="", **_kwargs):
+        """Send a fresh link to the same address, for the holder of one that ran out."""
+        link = self._check(link_uuid, k)
+        if not link:
+            return self._refuse(link_uuid, "wrong")
+        if not link._renew():
+            return self._refuse(link_uuid, "not_renewed", link)
+        return self._answer(link, link_uuid, "renewed")
 
     @route("/mc/<string:link_uuid>/not-me", type="http", auth="public", methods=["GET"], sitemap=False)
     def change_not_me(self, link_uuid, k="", **_kwargs):
@@ -88,7 +98,7 @@ class MilestoneBillingChangeLink(Controller):
         request.session["milestone_change_grants"] = dict(newest)
         return grants[link.change_id.uuid]
 
-    def _refuse(self, link_uuid, problem, link=None):
+    def _refuse(self, link_uuid, problem, link=None, secret=""):
         """Answer that the link does not open: the words differ, the page says what to do next."""
         if problem == "wrong":
             known = find_change_link(link_uuid)
@@ -96,7 +106,7 @@ class MilestoneBillingChangeLink(Controller):
             Attempt = request.env["milestone.billing.attempt"]
             if not Attempt._take("link_wrong", key, WRONG_PER_QUARTER_MAX, 15):
                 problem = "rate_limited"
-        return self._answer(link, link_uuid, "refused", problem=problem, status=STATUS.get(problem, 403))
+        return self._answer(link, link_uuid, "refused", secret, problem, STATUS.get(problem, 403))
 
     def _answer(self, link, link_uuid, action, secret="", problem=None, status=200):
         use_change_lang(link)

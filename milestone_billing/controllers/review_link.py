@@ -19,7 +19,6 @@ from .visit import (
 )
 
 WRONG_PER_QUARTER_MAX = 10
-RENEWALS_PER_DAY_MAX = 3
 
 
 class ReviewLink(http.Controller):
@@ -62,7 +61,7 @@ class ReviewLink(http.Controller):
         if not link:
             return self._refuse(link_id, "wrong")
         self._use_lang(link)
-        if link.revoked_on or not link._renew(RENEWALS_PER_DAY_MAX):
+        if not link._renew():
             return self._refuse(link_id, "not_renewed", link, k)
         values = {"link_id": link_id, "company": link.company_id, "action": "renewed"}
         return page("milestone_billing.portal_review_link", values, referrer="no-referrer")

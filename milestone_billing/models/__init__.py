@@ -58,7 +58,9 @@ from . import milestone_billing_approval
 from . import milestone_billing_approval_seat
 from . import milestone_billing_approval_link
 from . import milestone_billing_mail_copy
+from . import milestone_billing_renewal
 from . import milestone_billing_approval_link_mail
+from . import milestone_billing_approval_renewal
 from . import milestone_billing_approval_snapshot
 from . import milestone_billing_approval_decision
 from . import milestone_billing_approval_code
@@ -132,6 +134,7 @@ from . import milestone_billing_change_contest
 from . import milestone_billing_change_page
 from . import milestone_billing_change_evidence
 from . import milestone_billing_change_reminder
+from . import milestone_billing_change_renewal
 from . import milestone_billing_evidence_erasure_copies
 from . import milestone_billing_evidence_erasure_list
 from . import milestone_billing_enrolment

@@ -2,7 +2,6 @@
 
 import hashlib
 import uuid
-from datetime import timedelta
 
 from odoo import fields, models
 from odoo.tools import format_date, formatLang, html2plaintext
@@ -338,20 +337,3 @@ class MilestoneBillingApprovalLink(models.Model):
             }
         )
         link.approval_id._log_visit("link.opened", visitor, data={"link_id": link.uuid})
-
-    def _renew(self, per_day_max):
-        """Queue a fresh link to the same approver, a few times a day at most.
-
-        :return: whether one was queued.
-        :rtype: bool
-        """
-        self.ensure_one()
-        link = self.sudo()
-        since = fields.Datetime.now() - timedelta(days=1)
-        recent = link.seat_id.link_ids.filtered(
-            lambda item: item.create_date >= since and item.purpose == "resend"
-        )
-        if len(recent) >= per_day_max or link.approval_id.state == "cancelled":
-            return False
-        link._queue(link.seat_id, purpose="resend")
-        return True

@@ -76,8 +76,9 @@ class MilestoneBillingChange(models.Model):
                 if link[field] and link._is_mail_for(reader, own_ref):
                     files[f"mail/{kind}_{number}.eml"] = link[field].encode()
             if link._is_mail_for(reader, own_ref):
-                for turn, copy in enumerate(link.reminder_copies or [], start=1):
-                    files[f"mail/reminder_{number}_{turn}.eml"] = copy.encode()
+                for kind, field in (("reminder", "reminder_copies"), ("request", "renewal_copies")):
+                    for turn, copy in enumerate(link[field] or [], start=1):
+                        files[f"mail/{kind}_{number}_{turn}.eml"] = copy.encode()
         return files
 
     @api.model

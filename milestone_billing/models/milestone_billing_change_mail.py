@@ -43,17 +43,34 @@ class MilestoneBillingChangeLink(models.Model):
                 body=self.env._("%s has no e-mail address, so the change order was not sent.", partner.name)
             )
             return
-        secret = secrets.token_urlsafe(32)
-        self.write({"state": "sent", "secret_sha256": _digest(secret), "expires_on": self._get_link_expiry()})
-        mail = self._create_mail("milestone_billing.mail_template_change_request", secret)
-        self.message_id = mail.message_id
+        template, field, purpose = self._get_request_mail()
+        secret = self._issue_request_secret()
+        mail = self._create_mail(template, secret)
+        self.write({"state": "sent", "message_id": mail.message_id, "failure": False})
         change._log(
             "request.sent",
-            data=self._prepare_sent_data(mail, secret, "mail_copy"),
+            data={**self._prepare_sent_data(mail, secret, field), "purpose": purpose},
             subject={"link_id": self.uuid},
             pii={"to": partner.email},
             actor_kind="system",
         )
+
+    def _get_request_mail(self):
+        """Give the mail that carries the personal link.
+
+        :return: XML id of its template, the field that keeps a copy, and the purpose in the evidence.
+        :rtype: tuple[str, str, str]
+        """
+        return "milestone_billing.mail_template_change_request", "mail_copy", "request"
+
+    def _issue_request_secret(self):
+        """Draw the secret of the personal link and keep its hash.
+
+        :rtype: str
+        """
+        secret = secrets.token_urlsafe(32)
+        self.write({"secret_sha256": _digest(secret), "expires_on": self._get_link_expiry()})
+        return secret
 
     def _get_link_expiry(self):
         return fields.Datetime.add(fields.Datetime.now(), days=self.company_id.milestone_link_days)

@@ -15,6 +15,7 @@ from . import test_beside_milestones
 from . import test_change
 from . import test_change_client
 from . import test_change_reminder
+from . import test_change_renewal
 from . import test_click
 from . import test_change_race
 from . import test_change_routes

@@ -174,8 +174,9 @@ class TestChangeRoutes(ChangeHttpCommon):
                     response = self.send("POST", f"{self.base}/open", {**form, "k": key})
                     self.assertEqual(response.status_code, status, response.text[:300])
                     self.assertNotIn("Second language", response.text)
-            response = self.send("POST", f"{self.base}/not-me", {**form, "k": "x" * 43})
-            self.assertEqual(response.status_code, 404)
+            for action in ("renew", "not-me"):
+                response = self.send("POST", f"{self.base}/{action}", {**form, "k": "x" * 43})
+                self.assertEqual(response.status_code, 404)
             self.assertUnchanged()
 
     def test_wrong_secrets_are_counted_and_never_lock_the_right_one_out(self):
@@ -202,9 +203,9 @@ class TestChangeRoutes(ChangeHttpCommon):
         self.assertIn("This link has run out", answers[1])
         self.change._write_internal({"state": "proposed"})
         self.link._revoke()
-        for action in ("open", "not-me"):
+        for action, status in (("open", 410), ("renew", 403), ("not-me", 410)):
             response = self.send("POST", f"{self.base}/{action}", form)
-            self.assertEqual(response.status_code, 410)
+            self.assertEqual(response.status_code, status)
             self.assertSealed(response, "no-referrer")
         self.assertUnchanged()
 
@@ -233,7 +234,7 @@ class TestChangeRoutes(ChangeHttpCommon):
     def test_wrong_methods_are_refused_everywhere(self):
         self.enter(self.change, self.url)
         ours = {self.url: {"GET"}, f"{self.base}/open": {"POST"}, f"{self.base}/not-me": {"GET", "POST"}}
-        ours |= {"/my/changes": {"GET"}, "/my/retainers": {"GET"}}
+        ours |= {f"{self.base}/renew": {"POST"}, "/my/changes": {"GET"}, "/my/retainers": {"GET"}}
         for method, path, _status in PAGES:
             ours.setdefault(self.path(path), set()).add(method)
         before = self.get_types()
@@ -255,7 +256,7 @@ class TestChangeRoutes(ChangeHttpCommon):
         form = self.read_form(k=self.secret)
         paths = [self.path(path) for method, path, _status in PAGES if method == "POST"]
         before = self.get_types()
-        for path in (*paths, f"{self.base}/open", f"{self.base}/not-me"):
+        for path in (*paths, *(f"{self.base}/{action}" for action in ("open", "renew", "not-me"))):
             for token in (None, "", foreign, "0" * 40 + "o99999999999", "é"):
                 bad = {**form, "csrf_token": token}
                 if token is None:
