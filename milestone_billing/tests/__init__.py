@@ -49,6 +49,7 @@ from . import test_page_headers
 from . import test_paper_reports
 from . import test_papers
 from . import test_payment_closing
+from . import test_payment_race
 from . import test_pdf
 from . import test_progress
 from . import test_proof

@@ -181,3 +181,25 @@ class TestPaymentClosing(ApprovalHttpCommon, PaymentHttpCommon):
         tx._process("demo", {"reference": tx.reference, "simulated_state": "done"})
         tx._post_process()
         self.assertIn("Paid", self.url_open(f"/my/milestones/{approval.uuid}").text)
+
+    def test_messages_that_come_twice_or_late_have_no_second_effect(self):
+        invoice = self.approve_now(self.create_submitted())
+        self.start(invoice, invoice.amount_residual)
+        tx, line = invoice.transaction_ids, invoice.milestone_line_id
+
+        def notify(*states):
+            for state in states:
+                data = {"reference": tx.reference, "simulated_state": state}
+                self.make_jsonrpc_request("/payment/demo/simulate_payment", data)
+            self.env.invalidate_all()
+            tx.filtered(lambda item: not item.is_post_processed)._post_process()
+
+        notify("pending", "pending", "done", "done", "pending", "cancel", "error")
+        notify("done", "pending", "error", "cancel")
+        entries = [entry._get_body() for entry in line.evidence_ids.sorted("seq")]
+        states = [body["data"]["state"] for body in entries if body["type"] == "payment.tx"]
+        self.assertEqual(states, ["draft", "pending", "done"])
+        self.assertEqual([body["type"] for body in entries].count("payment.confirmed"), 1)
+        self.assertEqual(len(tx.payment_id), 1)
+        payments = self.env["account.payment"].sudo().search([("payment_transaction_id", "=", tx.id)])
+        self.assertEqual((len(payments), invoice.amount_residual), (1, 0.0))
