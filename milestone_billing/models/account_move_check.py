@@ -72,7 +72,7 @@ class AccountMove(models.Model):
         """
         self.ensure_one()
         rounding, expected, actual = self.currency_id.rounding, {}, {}
-        rows = [*self.sudo().milestone_allocation_ids, *self.sudo().milestone_recovery_ids]
+        rows = [*self.sudo().milestone_allocation_ids, *self.sudo()._get_milestone_recoveries()]
         advance, tax = self.milestone_is_advance, 0
         for row in rows:
             key = "advance" if advance else row.order_line_id
@@ -98,6 +98,11 @@ class AccountMove(models.Model):
             for key in {**expected, **actual}
             if expected.get(key, 0) != actual.get(key, 0)
         ]
+
+    def _get_milestone_recoveries(self):
+        """Give what this document recovers of advances; once one is billed, its schedule does not book them otherwise."""
+        schedule, recoveries = self.milestone_line_id.schedule_id, self.env["milestone.billing.recovery"]
+        return self.milestone_recovery_ids if schedule.deposit_mode == "advance" else recoveries
 
     def _add(self, total, key, units):
         if units:

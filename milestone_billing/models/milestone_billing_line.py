@@ -281,7 +281,9 @@ class MilestoneBillingLine(models.Model):
             line.invoice_status = line._get_invoice_status()
 
     def _get_invoice_status(self):
-        claim = self.invoice_ids.filtered("milestone_claim")[:1]
+        # The documents of its allocations are read anyway; only a release, or a bill of nothing, has none of them.
+        documents = self.allocation_ids.move_id.filtered("milestone_claim")
+        claim = (documents or self.invoice_ids.filtered("milestone_claim"))[:1]
         if not claim:
             credited = self.invoice_ids.filtered(
                 lambda move: move.milestone_document == "stage" and move.state == "posted"

@@ -3,19 +3,48 @@
 from odoo import models
 
 
+def _keep_items(records, name, items):
+    """Let a one2many know its items, which were just read: the ORM would read them once more, without their fields.
+
+    :param records: whose items these are, all of them.
+    :param str name: of the one2many.
+    :param items: in its order.
+    """
+    field = records._fields[name]
+    by_record = items.grouped(field.inverse_name)
+    field._insert_cache(records, [by_record.get(record, items.browse())._ids for record in records])
+
+
 class MilestoneBillingLine(models.Model):
     _inherit = "milestone.billing.line"
 
     def _read_ahead(self):
         """Read these milestones with all others of their orders, by one statement."""
-        self.search_fetch([("order_id.milestone_line_ids", "in", self.ids)], order="id")
+        lines = self.sudo().search_fetch(
+            [("order_id.milestone_line_ids", "in", self.ids)], order="sequence, id"
+        )
+        _keep_items(lines.order_id, "milestone_line_ids", lines)
 
     def _read_ahead_to_bill(self):
         """Read what the invoices of these milestones are made from; what was read before is not read again."""
-        self.order_id.milestone_line_ids.allocation_ids.fetch()
+        self.order_id.milestone_line_ids.sudo()._read_allocations_ahead()
         for company, lines in self.grouped("company_id").items():
             lines.with_company(company)._read_contacts_ahead()
             lines.with_company(company)._read_accounts_ahead()
+
+    def _read_allocations_ahead(self):
+        """Read the allocations of these milestones by one statement, those of their documents among them.
+
+        :rtype: milestone.billing.allocation
+        """
+        allocations = self.env["milestone.billing.allocation"].search_fetch([("line_id", "in", self.ids)])
+        _keep_items(self, "allocation_ids", allocations)
+        return allocations
+
+    def _read_approvals_ahead(self):
+        """Read all submissions of these milestones by one statement."""
+        approvals = self.env["milestone.billing.approval"].search_fetch([("line_id", "in", self.ids)])
+        _keep_items(self, "approval_ids", approvals)
 
     def _read_contacts_ahead(self):
         """Read client, seller and author together: their own fields, and those that depend on the company."""
@@ -43,11 +72,16 @@ class AccountMove(models.Model):
     def _read_ahead_to_post(self):
         """Read what posting looks at one by one, of all documents at once."""
         documents = self.sudo().filtered(lambda move: move.is_sale_document(include_receipts=True))
-        documents.milestone_line_id._read_ahead()
+        if lines := documents.milestone_line_id:
+            lines._read_ahead()
+            lines._read_approvals_ahead()
+            stages = documents.filtered("milestone_line_id")
+            _keep_items(stages, "milestone_allocation_ids", lines._read_allocations_ahead())
         # All journal items, not only the invoice lines among them: these would be read a second time.
         items = documents.line_ids
         items.fetch()
         items.sale_line_ids.fetch()
         items.tax_ids.fetch()
+        items.account_id.with_prefetch().mapped("company_ids")
         partners = documents.partner_id | documents.commercial_partner_id | self.env.user.partner_id
         partners.with_prefetch().mapped("name")
