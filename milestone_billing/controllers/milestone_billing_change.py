@@ -228,12 +228,13 @@ def make_change_visit(link, route_name, grant, presented_at=0.0, form=None):
 
     :rtype: dict
     """
-    is_public = request.env.user._is_public()
-    auth = {"session_tag": get_session_tag(), "method": ["link"] if is_public else ["password"]}
+    # Logged in as somebody else, it is the mail that speaks, and not that account.
+    is_own = request.env.user.partner_id == link.partner_id
+    auth = {"session_tag": get_session_tag(), "method": ["password"] if is_own else ["link"]}
     if grant:
         auth |= {"grant_age_s": max(0, int(time.time() - grant["at"])), "link_proof": grant["proof"]}
     return {
-        "actor_kind": "link_holder" if is_public else "portal_user",
+        "actor_kind": "portal_user" if is_own else "link_holder",
         "actor_ref": link.partner_id.milestone_evidence_ref,
         "subject": {"link_id": link.uuid},
         "auth": auth,

@@ -6,7 +6,7 @@ from odoo import SUPERUSER_ID
 from odoo.http import Controller, request, route
 
 from .milestone_billing_change import find_change_link, make_change_visit, use_change_lang
-from .visit import GRANTS_MAX, go, only_by_post, page, read_pii, take_click, take_turn
+from .visit import GRANTS_MAX, as_text, go, only_by_post, page, read_pii, take_click, take_turn
 
 WRONG_PER_QUARTER_MAX = 10
 STATUS = {"wrong": 404, "rate_limited": 429, "expired": 410, "too_late": 410, "revoked": 410}
@@ -77,7 +77,7 @@ class MilestoneBillingChangeLink(Controller):
         """
         only_by_post()
         link = find_change_link(link_uuid)
-        if not link or not link._has_secret(secret):
+        if not link or not link._has_secret(as_text(secret)):
             return link.browse()
         take_turn(link.change_id)
         return link

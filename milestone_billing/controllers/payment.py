@@ -2,6 +2,7 @@
 
 from odoo import http
 from odoo.addons.account_payment.controllers.payment import PaymentPortal
+from odoo.addons.payment import utils as payment_utils
 from odoo.exceptions import AccessError, MissingError, ValidationError
 from odoo.http import request
 
@@ -65,11 +66,18 @@ class MilestonePayment(PaymentPortal):
     def payment_pay(self, *args, amount=None, invoice_id=None, **kwargs):
         """Override of `payment`: a payment link works once the milestone invoice is issued, for what is due."""
         invoice = request.env["account.move"].sudo().browse(self._cast_as_int(invoice_id) or 0).exists()
-        if invoice.milestone_line_id:
+        if invoice.milestone_line_id and self._is_milestone_payer(
+            invoice, amount, kwargs.get("access_token")
+        ):
             refusal = invoice._get_milestone_payment_refusal()
             if refusal:
                 return request.render("http_routing.403", {"status_message": refusal}, status=403)
         return super().payment_pay(*args, amount=amount, invoice_id=invoice_id, **kwargs)
+
+    def _is_milestone_payer(self, invoice, amount, access_token):
+        """Tell whether somebody holds the payment link of an invoice; others learn nothing about it."""
+        names = (invoice.partner_id.id, self._cast_as_float(amount), invoice.currency_id.id)
+        return payment_utils.check_access_token(access_token, *names)
 
 
 class ReviewPayment(Review):

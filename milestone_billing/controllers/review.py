@@ -8,6 +8,7 @@ from odoo.http import request
 
 from ..models.milestone_billing_approval_decision import REASON_CODES, RESERVATIONS_MAX
 from .visit import (
+    as_text,
     find_visit,
     get_session_tag,
     go,
@@ -78,7 +79,7 @@ class Review(http.Controller):
         Attempt = request.env["milestone.billing.attempt"]
         key = f"{visit.approval.id},{get_session_tag()}"
         if presented and visit.seat and Attempt._take("displayed", key, 4, 60):
-            seconds = form.get("visible_s", "")
+            seconds = as_text(form.get("visible_s"))
             visit.approval._log_visit_apart(
                 "review.displayed",
                 make_visitor(visit, f"{URL}/<uuid>/displayed", presented, form),

@@ -6,6 +6,7 @@ from odoo.http import request
 from .visit import (
     Visit,
     add_grant,
+    as_text,
     get_session_tag,
     go,
     is_uuid,
@@ -82,6 +83,9 @@ class ReviewLink(http.Controller):
         if not link:
             return self._refuse(link_id, "wrong")
         self._use_lang(link)
+        if link.revoked_on:
+            # The mail went to somebody else: it freezes nothing either.
+            return self._refuse(link_id, "revoked", link)
         link.approval_id._contest(self._make_visitor(link, k, "/ma/<link_id>/not-me"))
         values = {"link_id": link_id, "company": link.company_id, "action": "contested"}
         return page("milestone_billing.portal_review_link", values, referrer="no-referrer")
@@ -99,7 +103,7 @@ class ReviewLink(http.Controller):
         """
         only_by_post()
         link = self._find(link_id)
-        if not link or not link._has_secret(secret):
+        if not link or not link._has_secret(as_text(secret)):
             return link.browse()
         take_turn(link.approval_id)
         return link
@@ -130,7 +134,8 @@ class ReviewLink(http.Controller):
     def _make_visitor(self, link, secret, route):
         approval = link.approval_id
         grant = {"link": link.uuid, "at": 0, "proof": link._get_link_proof(secret)}
-        kind = "link_holder" if request.env.user._is_public() else "portal_user"
+        # Logged in as somebody else, it is the mail that speaks, and not that account.
+        kind = "portal_user" if request.env.user.partner_id == link.partner_id else "link_holder"
         visit = Visit(approval, link.seat_id, kind, grant)
         visitor = make_visitor(visit, route)
         auth = {"session_tag": get_session_tag(), "link_proof": grant["proof"]}

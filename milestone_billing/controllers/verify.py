@@ -5,7 +5,7 @@ import re
 from odoo import http
 from odoo.http import request
 
-from .visit import only_by_post, page, read_pii
+from .visit import as_text, only_by_post, page, read_pii, read_text
 
 TRIES_PER_HOUR_MAX = 30
 _HEAD = re.compile(r"[0-9a-f]{64}\Z")
@@ -30,7 +30,7 @@ class Verify(http.Controller):
         Attempt = request.env["milestone.billing.attempt"]
         if not Attempt._take("verify", read_pii().get("ip", "unknown"), TRIES_PER_HOUR_MAX, 60):
             return page("milestone_billing.portal_verify", {"result": "limited", "form": {}}, status=429)
-        number, head = number.replace("\x00", "").strip()[:64], head.strip().lower()
+        number, head = read_text(number, 64), as_text(head).strip().lower()
         values = {"result": "match" if self._matches(number, head) else "none", "form": {"number": number}}
         return page("milestone_billing.portal_verify", values)
 

@@ -93,9 +93,14 @@ def refuse_file(status=404):
     return seal(request.make_response("Too many requests" if status == 429 else "Not found", status=status))
 
 
+def as_text(value):
+    """Give a field of a form; empty where somebody sends a file under its name: Odoo hands out both alike."""
+    return value if isinstance(value, str) else ""
+
+
 def read_text(value, size=TEXT_SIZE_MAX):
     """Read a text field of a form: trimmed, limited, without what evidence cannot hold."""
-    return (value or "").replace("\x00", "").encode("utf-8", "replace").decode().strip()[:size]
+    return as_text(value).replace("\x00", "").encode("utf-8", "replace").decode().strip()[:size]
 
 
 def only_by_post():
@@ -278,7 +283,7 @@ def read_presentation(record, nonce):
     :rtype: float
     """
     try:
-        values = verify_hash_signed(request.env(su=True), SCOPE, nonce or "")
+        values = verify_hash_signed(request.env(su=True), SCOPE, as_text(nonce))
     except ValueError:
         return 0.0
     if not values or values[:3] != [record.uuid, record.snapshot_sha256, get_session_tag()]:

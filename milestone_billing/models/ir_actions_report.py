@@ -187,12 +187,17 @@ class IrActionsReport(models.Model):
         return "text/css", bundle.css().sudo().raw
 
     def _load_pdf_image(self, **values):
-        record = self.env["ir.binary"]._find_record(
-            values.get("xmlid"),
-            values.get("model", "ir.attachment"),
-            int(values["id"]) if values.get("id") else None,
-            values.get("access_token"),
-            field=values.get("field", "raw"),
+        # Reports are rendered with all rights, and what stands in them was written by users.
+        record = (
+            self.sudo(False)
+            .env["ir.binary"]
+            ._find_record(
+                values.get("xmlid"),
+                values.get("model", "ir.attachment"),
+                int(values["id"]) if values.get("id") else None,
+                values.get("access_token"),
+                field=values.get("field", "raw"),
+            )
         )
         field = record._fields.get(values.get("field", "raw"))
         if not field or field.type != "binary":

@@ -264,6 +264,7 @@ class MilestoneBillingApprovalLink(models.Model):
         lang = self.partner_id.lang or self.approval_id.lang
         link = self.with_user(SUPERUSER_ID).with_context(
             lang=lang,
+            tz=self.partner_id.tz,
             milestone_review_url=self._get_url(secret),
             milestone_not_me_url=self._get_url(secret, "/not-me"),
             milestone_chain_head=head,

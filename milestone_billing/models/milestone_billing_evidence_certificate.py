@@ -3,7 +3,9 @@ import json
 import logging
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import ConcurrencyError, UserError
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
+from psycopg2.errors import UniqueViolation
 
 from ..tools.evidence_summary import Event, summarize
 from ..tools.verify import canonical
@@ -32,7 +34,7 @@ class MilestoneBillingEvidenceCertificate(models.Model):
     sha256 = fields.Char(string="SHA-256", required=True, readonly=True)
     pdf = fields.Binary(string="File", readonly=True, attachment=True)
 
-    _number_unique = models.UniqueIndex("(number)", "A certificate has a number of its own.")
+    _number_unique = models.UniqueIndex("(chain_id, number)", "A certificate has a number of its own.")
 
     @api.model
     def _get_story(self, line):
@@ -79,7 +81,12 @@ class MilestoneBillingEvidenceCertificate(models.Model):
         current = self._get_current(line, story)
         if current or story["result"]["state"] not in DECIDED:
             return current
-        return self._issue(line, story)
+        try:
+            with self.env.cr.savepoint():
+                return self._issue(line, story)
+        except UniqueViolation as error:
+            # Somebody else was first, and this transaction began too early to see it: it is to be tried again.
+            raise ConcurrencyError(f"certificate of {line.reference}") from error
 
     @api.model
     def _issue(self, line, story):
@@ -179,10 +186,13 @@ class MilestoneBillingEvidenceCertificate(models.Model):
         lines = self._find_without()
         cron = self.env["ir.cron"]
         cron._commit_progress(remaining=len(lines))
-        for line in lines:
+        for place, line in enumerate(lines):
             try:
                 with self.env.cr.savepoint():
                     self._get_or_issue(line)
+            except (ConcurrencyError, *PG_CONCURRENCY_EXCEPTIONS_TO_RETRY):
+                cron._give_way(len(lines) - place)
+                return
             except (UserError, ValueError) as error:
                 _logger.warning("The certificate of %s could not be issued: %s", line.reference, error)
             if not cron._commit_progress(1):

@@ -121,7 +121,9 @@ class MilestoneBillingApprovalLink(models.Model):
         first = self[0]
         template = self.env.ref("milestone_billing.mail_template_approval_digest").sudo()
         record = first.with_user(SUPERUSER_ID).with_context(
-            lang=first.partner_id.lang or first.approval_id.lang, milestone_digest_urls=urls
+            lang=first.partner_id.lang or first.approval_id.lang,
+            tz=first.partner_id.tz,
+            milestone_digest_urls=urls,
         )
         return first._queue_mail(template.with_env(record.env), record)
 

@@ -5,6 +5,7 @@ from . import test_approval_access
 from . import test_approval_change
 from . import test_approval_code
 from . import test_approval_decision
+from . import test_approval_doors
 from . import test_approval_files
 from . import test_approval_mail
 from . import test_approval_passkey
@@ -33,6 +34,7 @@ from . import test_evidence_events
 from . import test_evidence_export
 from . import test_evidence_flow
 from . import test_evidence_keeping
+from . import test_evidence_late_race
 from . import test_evidence_print
 from . import test_evidence_race
 from . import test_evidence_rpc

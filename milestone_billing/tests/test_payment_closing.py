@@ -123,6 +123,18 @@ class TestPaymentClosing(ApprovalHttpCommon, PaymentHttpCommon):
         )
         self.assertEqual(response.status_code, 403)
 
+    def test_payment_link_without_its_token_tells_nothing(self):
+        draft = self.create_submitted().move_id
+        unknown = self.env["account.move"].search([], order="id desc", limit=1).id + 1000
+        answers = [
+            self.url_open(f"/payment/pay?invoice_id={move_id}&amount={draft.amount_total}{token}")
+            for move_id in (draft.id, unknown)
+            for token in ("", "&access_token=x")
+        ]
+        self.assertEqual(len({answer.status_code for answer in answers}), 1)
+        for answer in answers:
+            self.assertNotIn("not issued yet", answer.text)
+
     def test_contested_invoice_cannot_be_paid(self):
         approval = self.create_submitted()
         link, secret = self.issue_link(approval)

@@ -121,6 +121,8 @@ class TestPdf(ReadyCompanyCommon):
             {"name": "P", "login": "pdf_portal", "group_ids": [(6, 0, self.env.ref("base.group_portal").ids)]}
         )
         self.assertIsNone(report.with_user(portal)._load_pdf_resource(f"/web/image/{secret.id}"))
+        # The portal prints with all rights, and a note in the document may name any picture.
+        self.assertIsNone(report.with_user(portal).sudo()._load_pdf_resource(f"/web/image/{secret.id}"))
 
     def test_a_patched_wkhtmltopdf_is_preferred(self):
         report = self.env["ir.actions.report"]
