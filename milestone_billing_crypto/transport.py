@@ -43,11 +43,15 @@ def build_transport(url, allowed_origins=(), verify=True, timeout=NODE_TIMEOUT, 
 def _read(response, answer_max):
     if response.status_code in (429, 503):
         wait = response.headers.get("Retry-After", "")
-        raise RpcError("slow_down", f"status {response.status_code}", int(wait) if wait.isdigit() else 0)
+        raise RpcError("slow_down", f"status {response.status_code}", int(wait) if wait.isdecimal() else 0)
     if response.status_code == 413:
         raise RpcError("too_large", "status 413")
     if response.status_code != 200:
         raise RpcError("http", f"status {response.status_code}")
+    if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", "gzip"):
+        raise RpcError(
+            "protocol", "an encoding that was not asked for"
+        )  # packed twice it would have no bounds
     parts, size, deadline = [], 0, time.monotonic() + NODE_ANSWER_SECONDS
     while chunk := response.raw.read1(_CHUNK, decode_content=True):  # what is there, without waiting for more
         size += len(chunk)

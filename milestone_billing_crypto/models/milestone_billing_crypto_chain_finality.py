@@ -5,7 +5,7 @@ from odoo.exceptions import UserError
 
 from ..tools import finality
 from ..tools.json_rpc import Call
-from ..tools.reading import block_call
+from ..tools.reading import CALLS_PER_BATCH, block_call
 
 
 class MilestoneBillingCryptoChain(models.Model):
@@ -52,9 +52,10 @@ class MilestoneBillingCryptoChain(models.Model):
         hashes = list(dict.fromkeys(filter(None, transfers.mapped("tx_hash"))))
         numbers = sorted(set(transfers.filtered(lambda one: not one.tx_hash).mapped("block_number")))
         calls = [Call("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes]
-        answers = self.with_context(milestone_billing_crypto_last_first=True)._call(
-            [*calls, *map(block_call, numbers)]
-        )
+        calls += map(block_call, numbers)
+        node, answers = self.with_context(milestone_billing_crypto_last_first=True), []
+        for start in range(0, len(calls), CALLS_PER_BATCH):
+            answers += node._call(calls[start : start + CALLS_PER_BATCH])
         said = dict(zip([*hashes, *numbers], answers, strict=True))
         return transfers.filtered(lambda one: self._stands(one, said[one.tx_hash or one.block_number]))
 

@@ -91,7 +91,7 @@ def decode_uint(data) -> int:
     :raise AbiError: if there is no whole word, as when no contract lives at the address.
     """
     if not isinstance(data, str) or not re.fullmatch(r"0x[0-9a-fA-F]{64,}", data):
-        raise AbiError(f"not a word: {str(data)[:70]}")
+        raise AbiError(f"not a word: {ascii(data)[:70]}")
     return int(data[2:66], 16)
 
 
@@ -116,7 +116,7 @@ def decode_symbol(data) -> str:
     :raise AbiError: if it is neither.
     """
     if not isinstance(data, str) or not re.fullmatch(r"0x([0-9a-fA-F]{64})+", data):
-        raise AbiError(f"not a symbol: {str(data)[:70]}")
+        raise AbiError(f"not a symbol: {ascii(data)[:70]}")
     raw = bytes.fromhex(data[2:])
     if len(raw) == 32:
         text = raw.rstrip(b"\0")

@@ -66,7 +66,7 @@ def from_topic(topic: str) -> str:
 
     :raise AddressError: if the topic is not a left-padded address.
     """
-    if not re.fullmatch(r"0x0{24}[0-9a-fA-F]{40}", topic or ""):
+    if not isinstance(topic, str) or not re.fullmatch(r"0x0{24}[0-9a-fA-F]{40}", topic):
         raise AddressError("topic")
     return "0x" + topic[26:].lower()
 

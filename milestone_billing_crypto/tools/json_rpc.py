@@ -34,8 +34,9 @@ class RpcError(Exception):
 
 
 def scrub(message) -> str:
-    """Return a node's message cut short, without addresses of hosts and without long keys."""
-    text = _URL.sub("[address]", str(message))
+    """Return a node's message cut short, without addresses of hosts, long keys and what no database stores."""
+    text = "".join(char if char.isprintable() else " " for char in str(message)[:2000])
+    text = _URL.sub("[address]", text)
     return _SECRET.sub(lambda found: found[0] if found[0].startswith("0x") else "[…]", text)[:200]
 
 
@@ -70,16 +71,16 @@ def decode(body: bytes, count: int) -> list:
     """
     try:
         answers = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RpcError("protocol", "the answer is not JSON") from None
     if isinstance(answers, dict) and "error" in answers:
         raise classify(answers["error"])
     if not isinstance(answers, list) or len(answers) != count:
         raise RpcError("protocol", "the answer is not the whole batch")
-    by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
-    if set(by_id) != set(range(count)):
+    by_id = {str(answer.get("id")): answer for answer in answers if isinstance(answer, dict)}
+    if set(by_id) != set(map(str, range(count))):
         raise RpcError("protocol", "the answers do not belong to the calls")
-    return [_result(by_id[index]) for index in range(count)]
+    return [_result(by_id[str(index)]) for index in range(count)]
 
 
 def _result(answer):

@@ -63,7 +63,10 @@ def read_receipt(raw_block, address: str, difference: int) -> Transfer:
     :raise RangeError: if it is no block.
     """
     header = transfer_log.parse_header(raw_block)
-    found = [one for one in raw_block.get("transactions") or [] if _moves(one, address, difference)]
+    listed = raw_block.get("transactions") or []
+    if not isinstance(listed, list):
+        raise RangeError("transactions are not a list")
+    found = [one for one in listed if _moves(one, address, difference)]
     tx_hash, other = "", ZERO_ADDRESS
     if len(found) == 1:
         tx_hash = transfer_log.block_hash(found[0].get("hash"))

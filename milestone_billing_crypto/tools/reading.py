@@ -149,13 +149,16 @@ class Reader:
         """Begin near the head, with the hashes below it, so that a reorganisation is noticed from the start."""
         last = max(1, head - self.snapshot.scan_lag)
         first = max(0, last - finality.HASHES_KEPT + 1)
-        headers = []
-        for start in range(first, last + 1, CALLS_PER_BATCH):
-            numbers = range(start, min(start + CALLS_PER_BATCH, last + 1))
-            raw = self.client.batch_strict(map(block_call, numbers))
-            headers += [transfer_log.parse_header(block) for block in raw]
+        headers = list(map(transfer_log.parse_header, self._ask_blocks(range(first, last + 1))))
         known = transfer_log.check_headers(headers, first, last, None)
         return Reading("first", head, finalized, first=first, last=last, headers=known)
+
+    def _ask_blocks(self, numbers):
+        """Return blocks as the node gives them, in batches that hosted nodes take."""
+        numbers, raw = list(numbers), []
+        for start in range(0, len(numbers), CALLS_PER_BATCH):
+            raw += self.client.batch_strict(map(block_call, numbers[start : start + CALLS_PER_BATCH]))
+        return raw
 
     def _compare(self, head, answered):
         """Say whether the node's chain continues ours; asks for all stored headers only when it does not."""
@@ -164,7 +167,7 @@ class Reader:
         newest = finality.newest_comparable(stored, head, cursor)
         if newest is not None and hashes.get(newest) != stored[newest]:
             numbers = sorted(number for number in stored if number <= head)
-            raw = self.client.batch_strict(map(block_call, numbers))
+            raw = self._ask_blocks(numbers)
             hashes = {number: _hash_of(block) for number, block in zip(numbers, raw, strict=True)}
         return finality.compare(stored, hashes, head, cursor)
 
@@ -264,7 +267,7 @@ class Reader:
     def _fetch_older(self, headers, transfers):
         """Return the headers of blocks before the range in which a fresh address was paid."""
         numbers = sorted({transfer.block_number for transfer in transfers} - set(headers))
-        raw = self.client.batch_strict(map(block_call, numbers))
+        raw = self._ask_blocks(numbers)
         older = {header.number: header for header in map(transfer_log.parse_header, raw)}
         if any(
             number not in older or older[number].hash != self.snapshot.hashes[number] for number in numbers

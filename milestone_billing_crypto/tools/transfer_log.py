@@ -12,6 +12,7 @@ from .address import AddressError, from_topic
 #: keccak256("Transfer(address,address,uint256)"), EIP-20.
 TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 _HASH_RE = re.compile(r"0x[0-9a-fA-F]{64}")
+_ORDINAL_MAX = 2**31 - 1
 
 
 class RangeError(ValueError):
@@ -46,8 +47,19 @@ def quantity(value) -> int:
     :raise RangeError: if it is not one, or longer than 256 bits.
     """
     if not isinstance(value, str) or not re.fullmatch(r"0x[0-9a-fA-F]{1,64}", value):
-        raise RangeError(f"not a quantity: {str(value)[:70]}")
+        raise RangeError(f"not a quantity: {ascii(value)[:70]}")
     return int(value, 16)
+
+
+def ordinal(value) -> int:
+    """Read the number of a block or of a log.
+
+    :raise RangeError: if it is none, or larger than any network's and than a database's integer.
+    """
+    number = quantity(value)
+    if number > _ORDINAL_MAX:
+        raise RangeError(f"not the number of a block or log: {value}")
+    return number
 
 
 def block_hash(value) -> str:
@@ -56,7 +68,7 @@ def block_hash(value) -> str:
     :raise RangeError: if it is not one.
     """
     if not isinstance(value, str) or not _HASH_RE.fullmatch(value):
-        raise RangeError(f"not a hash: {str(value)[:70]}")
+        raise RangeError(f"not a hash: {ascii(value)[:70]}")
     return value.lower()
 
 
@@ -68,7 +80,7 @@ def parse_header(raw) -> Header:
     if not isinstance(raw, dict):
         raise RangeError("no block")
     return Header(
-        quantity(raw.get("number")),
+        ordinal(raw.get("number")),
         block_hash(raw.get("hash")),
         block_hash(raw.get("parentHash")),
         quantity(raw.get("timestamp")),
@@ -103,9 +115,9 @@ def parse_log(raw, tokens) -> Transfer | None:
     except AddressError as error:
         raise RangeError("a listed token's transfer has a malformed address") from error
     return Transfer(
-        quantity(raw.get("blockNumber")),
+        ordinal(raw.get("blockNumber")),
         block_hash(raw.get("blockHash")),
-        quantity(raw.get("logIndex")),
+        ordinal(raw.get("logIndex")),
         block_hash(raw.get("transactionHash")),
         token,
         sender,

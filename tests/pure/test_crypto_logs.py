@@ -69,6 +69,10 @@ class TestTransferLog(unittest.TestCase):
             {"blockHash": "0x12"},
             {"logIndex": None},
             {"topics": [topics[0], topics[1], "0x" + "f" * 64]},
+            {"topics": [topics[0], 5, topics[2]]},
+            {"topics": [topics[0], topics[1], ["0x"]]},
+            {"blockNumber": "0x80000000"},
+            {"logIndex": "0x" + "f" * 64},
         ):
             with self.subTest(changes), self.assertRaises(log.RangeError):
                 log.parse_log(raw_log(**changes), {TOKEN})

@@ -34,6 +34,8 @@ class TestJsonRpc(unittest.TestCase):
             answer({"id": 0, "result": 1}),
             b"[1,2]",
             answer({"id": 0, "result": 1}, {"id": 0, "result": 2}),
+            answer({"id": [], "result": 1}, {"id": {}, "result": 2}),
+            b"[" * 100000,
         ):
             with self.subTest(body), self.assertRaises(rpc.RpcError) as caught:
                 rpc.decode(body, 2)
