@@ -90,10 +90,11 @@ class MilestoneBillingCryptoAddress(models.Model):
     def _lock_reusable(self, wallet, cool_down_days):
         """Return a locked address that may be offered, or none.
 
-        Free ones first; then ones offered longer ago than the cool-down that never received anything.
+        Free ones first; then ones offered longer ago than the cool-down that never received anything, and whose
+        invoice asks for nothing any more: it names the address, and who pays it late was promised to be found.
         Locked rows are skipped, so that two visitors never get the same one.
         """
-        self.flush_model()
+        self.env.flush_all()
         limit = fields.Datetime.now() - timedelta(days=cool_down_days)
         self.env.cr.execute(
             """
@@ -102,6 +103,14 @@ class MilestoneBillingCryptoAddress(models.Model):
              WHERE wallet_id = %s
                AND (state = 'free' OR (state = 'assigned' AND assigned_on < %s))
                AND NOT EXISTS (SELECT FROM milestone_billing_crypto_transfer WHERE address_id = address.id)
+               AND NOT EXISTS (
+                   SELECT FROM milestone_billing_crypto_payment AS earlier
+                     JOIN account_invoice_transaction_rel AS link USING (transaction_id)
+                     JOIN account_move AS invoice ON invoice.id = link.invoice_id
+                    WHERE earlier.id = address.payment_id
+                      AND invoice.state != 'cancel'
+                      AND invoice.payment_state NOT IN ('paid', 'in_payment', 'reversed')
+               )
           ORDER BY state = 'free' DESC, id
              LIMIT 1
         FOR UPDATE OF address SKIP LOCKED
@@ -112,14 +121,26 @@ class MilestoneBillingCryptoAddress(models.Model):
         return self.browse(row and row[0])
 
     def _assign(self, payment, watch_until):
-        """Offer this address for a payment. A shared address stays free of any one payment."""
+        """Offer this address for a payment. A shared address stays free of any one payment.
+
+        The payment that it was offered for before loses it, so that its page, if it is opened once more, cannot
+        ask for money where another one waits for its own.
+        """
         self.ensure_one()
         values = {"watch_until": max(watch_until, self.watch_until or watch_until)}
+        (self.payment_id - payment).write({"address_id": False, "quote_id": False})
         if self.wallet_id.mode != "fixed":
-            values.update(state="assigned", payment_id=payment.id, assigned_on=fields.Datetime.now())
+            state = "assigned" if self.state == "free" else self.state
+            values.update(state=state, payment_id=payment.id, assigned_on=fields.Datetime.now())
         elif self.state == "free":
             values.update(state="assigned", assigned_on=fields.Datetime.now())
         self._update(values)
+
+    def _first_offered_on(self):
+        """Return when this address was first shown for its payment; a later price does not make it younger."""
+        self.ensure_one()
+        quotes = self.payment_id.quote_ids.filtered(lambda quote: quote.address_id == self)
+        return min(quotes.mapped("quoted_on"), default=self.assigned_on or self.create_date)
 
     def _mark_used(self):
         """Note that money arrived, and how far the wallet's addresses are in use."""

@@ -20,7 +20,7 @@ class MilestoneBillingCryptoChain(models.Model):
     def _read_coin(self):
         """Compare the coin's balances of watched addresses with its receipts, and record what changed."""
         self.ensure_one()
-        coin = self.token_ids.filtered("is_native")
+        coin = self._get_watched_tokens().filtered("is_native")
         is_readable = self.cursor_block and self.watch_state in ("ok", "behind")
         if not coin or not is_readable or self.cursor_block <= (self.coin_block or 0):
             return
@@ -35,7 +35,7 @@ class MilestoneBillingCryptoChain(models.Model):
         if self.watch_state not in ("ok", "behind"):
             return  # who does not answer about blocks is not asked about prices
         try:
-            self.token_ids._read_price()
+            self._get_watched_tokens()._read_price()
         except UserError as error:
             self.last_error = str(error)[:500]
 

@@ -20,17 +20,18 @@ class MilestoneBillingCryptoChain(models.Model):
     def _sweep(self):
         """Compare the balances of all offered addresses with the receipts, and recover what was missed."""
         self.ensure_one()
-        self.token_ids._read_price()
+        tokens = self._get_watched_tokens()
+        tokens._read_price()
         addresses = self.env["milestone.billing.crypto.address"].search(
             [("state", "!=", "free"), ("wallet_id.is_test", "=", self.is_test)]
         )
-        logged = self.token_ids.filtered(lambda token: not token.is_native)
+        logged = tokens.filtered(lambda token: not token.is_native)
         block, balances = self._read_balances(addresses, logged)
         suspects = self._find_unexplained(addresses, balances)
         if suspects:
             self._recover(suspects, block.number)
             self._note_token_openings(logged, suspects, balances, block)
-        if coin := self.token_ids - logged:
+        if coin := tokens - logged:
             balances.update(self._compare_coin(coin, addresses)[1])
         self._store_balances(addresses, balances, block)
         left = self._find_unexplained(addresses, balances)
@@ -90,7 +91,7 @@ class MilestoneBillingCryptoChain(models.Model):
 
     def _get_recovery_range(self, address, last):
         """Return the block from which on an address is looked up, surely before it was offered, and the step."""
-        age = fields.Datetime.now() - (address.assigned_on or address.create_date)
+        age = fields.Datetime.now() - address._first_offered_on()
         blocks = self._blocks_in(age) * 2 + finality.HASHES_KEPT
         span = min([self.span_max] + [node.span for node in self.node_ids if node.span])
         return max(1, last - min(blocks, span * _RECOVERY_QUERIES_MAX)), span

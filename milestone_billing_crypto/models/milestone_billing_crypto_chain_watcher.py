@@ -52,9 +52,16 @@ class MilestoneBillingCryptoChain(models.Model):
             [("state", "!=", "free")], ["wallet_id"], ["__count"]
         )
         modes = {wallet.is_test for wallet, _count in addresses}
-        return self.search(
-            [("node_ids.active", "=", True), ("token_ids", "!=", False), ("is_test", "in", list(modes))]
-        )
+        chains = self.search([("node_ids.active", "=", True), ("is_test", "in", list(modes))])
+        return chains.filtered(lambda chain: chain._get_watched_tokens())
+
+    def _get_watched_tokens(self):
+        """Return the listed tokens, and those taken off the list for which somebody was given a price: money may come."""
+        Token = self.env["milestone.billing.crypto.token"].with_context(active_test=False)
+        archived = Token.search([("chain_id", "in", self.ids), ("active", "=", False)])
+        quotes = self.env["milestone.billing.crypto.quote"].sudo()
+        quoted = quotes._read_group([("token_id", "in", archived.ids)], ["token_id"])
+        return self.token_ids | self.token_ids.browse(token.id for (token,) in quoted)
 
     def _watch(self, commit=False):
         """Read up to the newest block, then make receipts final, then book them.
@@ -156,8 +163,8 @@ class MilestoneBillingCryptoChain(models.Model):
         return frozenset((receipt.block_hash, receipt.log_index) for receipt in receipts)
 
     def _get_token_ids(self):
-        """Return the ids of the listed tokens by their contract; the coin has none, and no logs."""
-        return {token._place(): token.id for token in self.token_ids if not token.is_native}
+        """Return the ids of the watched tokens by their contract; the coin has none, and no logs."""
+        return {token._place(): token.id for token in self._get_watched_tokens() if not token.is_native}
 
     def _blocks_in(self, duration):
         return int(duration.total_seconds() * 1000 // self.block_time_ms)

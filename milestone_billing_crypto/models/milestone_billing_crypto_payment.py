@@ -128,7 +128,7 @@ class MilestoneBillingCryptoPayment(models.Model):
         """
         self.ensure_one()
         self.lock_for_update()
-        if self.state == "paid" or not self._open_minor() or self._is_settled_otherwise():
+        if self.state == "paid" or not self._asked_minor() or self._is_settled_otherwise():
             raise UserError(self.env._("This is paid. Nothing is left to pay."))
         if not self._left_minor():
             raise UserError(self.env._("A payment has already been seen. Please wait until it is final."))
@@ -169,14 +169,14 @@ class MilestoneBillingCryptoPayment(models.Model):
         covered = sum(self._minor(transfer.amount_covered) for transfer in booked)
         return max(0, self._minor(self.amount) - covered)
 
-    def _left_minor(self):
-        """Return what is still to be sent in minor units: of what is open, less what is on its way.
+    def _asked_minor(self):
+        """Return what is still asked for in minor units: an invoice that was paid in another way asks for less."""
+        return min(self._open_minor(), self._due_minor())
 
-        An invoice that was partly paid in another way meanwhile asks for less.
-        """
+    def _left_minor(self):
+        """Return what is still to be sent in minor units: of what is asked for, less what is on its way."""
         pending = sum(self._minor(one.amount_value) for one in self._pending_transfers())
-        open_minor = min(self._open_minor(), self._due_minor())
-        return max(0, open_minor - pending)
+        return max(0, self._asked_minor() - pending)
 
     def _due_minor(self):
         """Return what the invoices still ask for in minor units; the whole amount where there are none."""
@@ -225,7 +225,7 @@ class MilestoneBillingCryptoPayment(models.Model):
             )
 
     def _state_of(self, live, booked):
-        if booked and not self._open_minor():
+        if booked and not self._asked_minor():
             return "paid"
         if live.filtered(lambda transfer: transfer.booking_state == "none"):
             return "seen"

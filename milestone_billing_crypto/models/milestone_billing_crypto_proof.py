@@ -51,7 +51,7 @@ class MilestoneBillingCryptoProof(models.Model):
             .search([("company_id", "=", self.company_id.id), ("state", "!=", "free")])
             .filtered(lambda address: address.wallet_id.is_test == self.chain_id.is_test)
         )
-        tokens = self.chain_id.token_ids.with_company(self.company_id).filtered("journal_id")
+        tokens = self.chain_id._get_watched_tokens().with_company(self.company_id).filtered("journal_id")
         if coin := tokens.filtered("is_native"):
             self.chain_id._compare_coin(coin, addresses)  # what came or went since the last cycle
         block, balances = self.chain_id._read_balances(addresses, tokens)
@@ -97,9 +97,11 @@ class MilestoneBillingCryptoProof(models.Model):
             surplus = units.to_decimal(unexplained, native.DECIMALS) * (token._price_now() or 0)
             amounts = {"chain_amount": sums["in"] - sums["out"] + float(surplus), "opening_amount": 0}
         else:
+            opening, recorded = self._amount(token, before), before + self._sum_units(transfers)
             amounts = {
                 "chain_amount": self._amount(token, held),
-                "opening_amount": self._amount(token, before),
+                "opening_amount": opening,
+                "rounding_amount": self._amount(token, recorded) - opening - sums["in"] + sums["out"],
             }
         return {
             **amounts,
@@ -111,6 +113,10 @@ class MilestoneBillingCryptoProof(models.Model):
             "waiting_amount": sums["waiting"],
             "sent_amount": sums["unbooked"],
         }
+
+    def _sum_units(self, transfers):
+        """Return what came in less what went out, in base units."""
+        return sum(int(one.value) if one.direction == "in" else -int(one.value) for one in transfers)
 
     def _sum_book_values(self, transfers):
         """Return what came in and went out, and how much of each is not booked, in the token's peg."""
@@ -169,14 +175,26 @@ class MilestoneBillingCryptoProofLine(models.Model):
     ledger_amount = fields.Monetary(string="In the Ledger")
     waiting_amount = fields.Monetary(string="Received, not Booked")
     sent_amount = fields.Monetary(string="Sent, not Booked")
+    rounding_amount = fields.Monetary(
+        string="Rounding",
+        help="The books hold each transfer rounded to the currency, the network holds all its digits.",
+    )
     unexplained_amount = fields.Monetary(
         string="Unexplained", compute="_compute_unexplained_amount", store=True
     )
 
-    @api.depends("chain_amount", "opening_amount", "ledger_amount", "waiting_amount", "sent_amount")
+    @api.depends(
+        "chain_amount",
+        "opening_amount",
+        "ledger_amount",
+        "waiting_amount",
+        "sent_amount",
+        "rounding_amount",
+    )
     def _compute_unexplained_amount(self):
         for line in self:
             expected = line.opening_amount + line.ledger_amount + line.waiting_amount - line.sent_amount
+            expected += line.rounding_amount
             line.unexplained_amount = line.currency_id.round(line.chain_amount - expected)
 
     @api.depends("chain_units", "token_id")

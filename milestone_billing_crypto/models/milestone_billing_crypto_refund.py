@@ -62,7 +62,12 @@ class MilestoneBillingCryptoRefund(models.Model):
     account_payment_id = fields.Many2one("account.payment", readonly=True, copy=False)
 
     _amount_positive = models.Constraint("CHECK (amount > 0)", "A refund has a positive amount.")
-    _tx_hash_unique = models.UniqueIndex("(lower(tx_hash)) WHERE tx_hash IS NOT NULL AND state = 'done'")
+    # One transaction may hold several refunds, as a wallet that sends in batches makes them, but each only once.
+    _tx_hash_unique = models.UniqueIndex(
+        "(lower(tx_hash), token_id, lower(payout_address), base_units) "
+        "WHERE tx_hash IS NOT NULL AND state = 'done'",
+        "This transfer already stands for another refund.",
+    )
 
     @api.depends("payment_id.reference")
     def _compute_name(self):
@@ -208,7 +213,7 @@ class MilestoneBillingCryptoRefund(models.Model):
                         refund._find()
             except OperationalError:
                 self.env.invalidate_all()  # another worker was faster
-            except UserError as error:
+            except Exception as error:  # noqa: BLE001 - one refund must not stop the others
                 self.env.invalidate_all()
                 _logger.warning("Stablecoin refund %s could not be booked: %s", refund.id, error)
             if commit:
@@ -226,14 +231,21 @@ class MilestoneBillingCryptoRefund(models.Model):
         )
         if not isinstance(receipt, dict) or receipt.get("status") != "0x1":
             return False
-        head = transfer_log.parse_header(block).number
-        number = transfer_log.quantity(receipt.get("blockNumber"))
+        try:
+            return self._judge_receipt(tx_hash, receipt, transfer_log.parse_header(block).number)
+        except transfer_log.RangeError:
+            return False  # a node that contradicts itself confirms nothing
+
+    def _judge_receipt(self, tx_hash, receipt, head):
+        chain, number = self.token_id.chain_id, transfer_log.ordinal(receipt.get("blockNumber"))
         if not self._is_paid_by(tx_hash, receipt) or head - number + 1 < chain.confirmations:
             return False
         header = transfer_log.parse_header(
             chain._call([Call("eth_getBlockByNumber", [hex(number), False])])[0]
         )
-        return fields.Datetime.from_string("1970-01-01 00:00:00") + timedelta(seconds=header.timestamp)
+        return fields.Datetime.from_string("1970-01-01 00:00:00") + timedelta(
+            seconds=min(header.timestamp, 2**32)
+        )
 
     def _is_paid_by(self, tx_hash, receipt):
         """Tell whether a transaction sends exactly this refund."""
@@ -242,7 +254,9 @@ class MilestoneBillingCryptoRefund(models.Model):
             raw = token.chain_id._call([Call("eth_getTransactionByHash", [tx_hash])])[0]
             sent = isinstance(raw, dict) and transfer_log.quantity(raw.get("value"))
             return sent and (str(raw.get("to")).lower(), sent) == wanted
-        logs = [transfer_log.parse_log(raw, {token._place()}) for raw in receipt.get("logs", [])]
+        listed = receipt.get("logs")
+        listed = listed if isinstance(listed, list) else []
+        logs = [transfer_log.parse_log(raw, {token._place()}) for raw in listed]
         return any(one and (one.receiver, one.value) == wanted for one in logs)
 
     # === ACCOUNTING === #

@@ -211,7 +211,9 @@ class MilestoneBillingCryptoTransfer(models.Model):
             )
         if payment.is_live == self.chain_id.is_test:
             raise UserError(self.env._("Test money cannot pay a live invoice, and the other way round."))
-        self.sudo()._update({"payment_id": payment.id, "match_kind": "late"})
+        before = self.sudo().payment_id
+        self.sudo()._update({"payment_id": payment.id, "quote_id": False, "match_kind": "late"})
+        before._refresh_state()
         return self.action_accept()
 
     def action_sweep(self):

@@ -28,7 +28,7 @@ class MilestoneBillingCryptoTransfer(models.Model):
 
     def _prepare_match_values(self):
         self.ensure_one()
-        if self.direction != "in":
+        if self.direction != "in" or self._is_dust():
             return {"match_kind": "none", "booking_state": "ignored"}
         match, quotes = self._find_match()
         quote = quotes.filtered(lambda candidate: candidate.id == match.key)
@@ -43,6 +43,11 @@ class MilestoneBillingCryptoTransfer(models.Model):
             return {**values, "booking_state": "held"}
         return {**values, "booking_state": "none", **self._prepare_value(payment, quote, match.kind)}
 
+    def _is_dust(self):
+        """Tell whether it is worth less than the smallest coin of its peg: strangers send such to be noticed."""
+        price = self._get_price()
+        return price is not None and self.peg_currency_id.is_zero(self._get_lot_cost(price))
+
     def _find_match(self):
         shared = self.address_id.wallet_id.mode == "fixed"
         Quote = self.env["milestone.billing.crypto.quote"]
@@ -50,9 +55,8 @@ class MilestoneBillingCryptoTransfer(models.Model):
         quotes = Quote.search(domain) if shared else self.address_id.payment_id.quote_ids
         moment = int(self.block_time.replace(tzinfo=UTC).timestamp())
         place = (self.chain_id.evm_id, self.token_id._place())
-        if shared:
-            return matching.match_by_amount(quotes._as_rule(), *place, int(self.value), moment), quotes
-        return matching.match_by_address(quotes._as_rule(), *place, moment), quotes
+        match = matching.match_by_amount if shared else matching.match_by_address
+        return match(quotes._as_rule(), *place, int(self.value), moment), quotes
 
     def _prepare_value(self, payment, quote, kind):
         """Return value and rate: at the quote inside its window, at the rate of the day otherwise."""
@@ -122,15 +126,15 @@ class MilestoneBillingCryptoTransfer(models.Model):
 
     @api.model
     def _settle(self, commit=False):
-        """Book each final receipt, and undo each booked one that was dropped, one transaction each.
+        """Undo each booked receipt that was dropped, and book each final one, one transaction each.
 
-        One that fails is left for the next cycle with its reason shown; the others go on.
+        In this order, for a dropped one may stand in another block already and pays the same again. One that fails is left for the next cycle with its reason shown; the others go on.
 
         :param bool commit: commit after each receipt, as the scheduled job does.
         """
         for domain, method in (
-            ([("state", "=", "final"), ("booking_state", "=", "none"), ("direction", "=", "in")], "_book"),
             ([("state", "=", "orphaned"), ("booking_state", "=", "booked")], "_unbook"),
+            ([("state", "=", "final"), ("booking_state", "=", "none"), ("direction", "=", "in")], "_book"),
         ):
             for transfer in self.search(domain, order="block_number, log_index"):
                 transfer._attempt(method)
@@ -168,7 +172,7 @@ class MilestoneBillingCryptoTransfer(models.Model):
         if self.booking_state != "none" or self.state != "final":
             return
         cover = matching.cover(
-            payment._open_minor(), payment._minor(self.amount_value), payment._tolerance_minor()
+            payment._asked_minor(), payment._minor(self.amount_value), payment._tolerance_minor()
         )
         digits = self.currency_id.decimal_places
         child = payment.transaction_id.sudo()._create_child_transaction(

@@ -46,7 +46,7 @@ class MilestoneBillingCryptoTransfer(models.Model):
         Address = self.env["milestone.billing.crypto.address"]
         records = Address.search_fetch([("address", "in", list(places))], ["address"])
         ours = {record.address: record.id for record in records}
-        tokens = {token._place(): token.id for token in chain.token_ids}
+        tokens = {token._place(): token.id for token in chain._get_watched_tokens()}
         owners = address_ids or [ours.get(one.receiver) or ours[one.sender] for one in found]
         return [
             {

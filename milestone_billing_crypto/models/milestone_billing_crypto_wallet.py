@@ -248,6 +248,18 @@ class MilestoneBillingCryptoWallet(models.Model):
         return self._derive_next()
 
     def _derive_next(self):
+        """Return the next address of the key that no other wallet has: the same key, or a list of its addresses."""
+        key = xpub.check(self.sudo().xpub_key)
+        Address = self.env["milestone.billing.crypto.address"].sudo()
+        while True:
+            index = self._next_index()
+            address = xpub.derive(key, [index])[0]
+            if not Address.search_count([("address", "=", address)], limit=1):
+                break
+        path = xpub.path_text(key.depth, index)
+        return Address._add([{"address": address, "wallet_id": self.id, "index": index, "path": path}])
+
+    def _next_index(self):
         self.flush_recordset(["next_index"])
         self.env.cr.execute(
             "UPDATE milestone_billing_crypto_wallet SET next_index = COALESCE(next_index, 0) + 1 "
@@ -256,11 +268,4 @@ class MilestoneBillingCryptoWallet(models.Model):
         )
         index = self.env.cr.fetchone()[0]
         self.invalidate_recordset(["next_index"])
-        key = xpub.check(self.sudo().xpub_key)
-        values = {
-            "address": xpub.derive(key, [index])[0],
-            "wallet_id": self.id,
-            "index": index,
-            "path": xpub.path_text(key.depth, index),
-        }
-        return self.env["milestone.billing.crypto.address"].sudo()._add([values])
+        return index

@@ -80,7 +80,13 @@ class PaymentProvider(models.Model):
 
     # === CONSTRAINTS === #
 
-    @api.constrains("state", "crypto_wallet_id", "crypto_token_ids", "crypto_tolerance_account_id")
+    @api.constrains(
+        "state",
+        "crypto_wallet_id",
+        "crypto_token_ids",
+        "crypto_tolerance_account_id",
+        "crypto_tolerance_per_mille",
+    )
     def _check_crypto_setup(self):
         for provider in self.filtered(lambda p: p.code == PROVIDER_CODE and p.state != "disabled"):
             problem = provider._find_crypto_problem()

@@ -5,6 +5,7 @@ from . import (
     test_checkout_lang,
     test_coin,
     test_milestone,
+    test_order_of_events,
     test_race,
     test_receipts,
     test_sweep,

@@ -102,12 +102,15 @@ class TestWallet(CryptoCommon):
         self.assertEqual(self.wallet.next_index, index)
 
     def test_address_that_was_never_paid_is_offered_again_after_a_while(self):
-        first = self.create_payment(10).address_id
+        payment = self.create_payment(10)
+        first = payment.address_id
         self.assertNotEqual(self.create_payment(10).address_id, first)
+        self.invoice_of(payment).button_cancel()
         first.sudo()._update({"assigned_on": "2020-01-01"})
         self.assertEqual(self.create_payment(10).address_id, first)
         first.sudo()._update({"assigned_on": "2020-01-01"})
         self.pay_and_settle(first.payment_id)
+        self.assert_paid(first.payment_id)
         self.assertNotEqual(self.create_payment(10).address_id, first)
 
     # === POOL === #

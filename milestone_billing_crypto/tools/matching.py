@@ -25,11 +25,11 @@ class Match(NamedTuple):
     key: int | None = None
 
 
-def match_by_address(quotes, chain_id: int, token: str, block_time: int) -> Match:
+def match_by_address(quotes, chain_id: int, token: str, base_units: int, block_time: int) -> Match:
     """Match a receipt on an address that belongs to one payment only.
 
-    The newest quote of the same token decides; an older quote of that token still counts when the
-    receipt was mined inside its window. Another token or network than any quoted is not refused: it is
+    Of the quotes of the same token inside whose window the receipt was mined, the one that asked for exactly
+    this amount decides, else the newest: what a payer is asked for pays in full, whatever was asked before. Another token or network than any quoted is not refused: it is
     the payer's money, and a person accepts it.
     """
     same = [quote for quote in quotes if (quote.chain_id, quote.token) == (chain_id, token)]
@@ -38,7 +38,8 @@ def match_by_address(quotes, chain_id: int, token: str, block_time: int) -> Matc
         return Match(kind if quotes else "unmatched")
     in_time = [quote for quote in same if block_time <= quote.expires]
     if in_time:
-        return Match("quoted", min(in_time, key=lambda quote: quote.expires).key)
+        exact = [quote for quote in in_time if quote.base_units == base_units]
+        return Match("quoted", max(quote.key for quote in exact or in_time))
     return Match("late", max(same, key=lambda quote: quote.expires).key)
 
 

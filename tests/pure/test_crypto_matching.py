@@ -19,14 +19,20 @@ DAI = Q(3, "dai", 1, 10**18, 100000, expires=90)
 class TestMatching(unittest.TestCase):
     def test_receipt_inside_a_window_takes_that_quote(self):
         quotes = [LATER, DAI, FIRST]
-        self.assertEqual(matching.match_by_address(quotes, 1, "usdc", 50), matching.Match("quoted", 1))
-        self.assertEqual(matching.match_by_address(quotes, 1, "usdc", 51), matching.Match("quoted", 2))
-        self.assertEqual(matching.match_by_address(quotes, 1, "usdc", 91), matching.Match("late", 2))
+        for units, moment, match in (
+            (1000, 50, ("quoted", 1)),
+            (1010, 50, ("quoted", 2)),
+            (1005, 50, ("quoted", 2)),
+            (1000, 51, ("quoted", 2)),
+            (1000, 91, ("late", 2)),
+        ):
+            found = matching.match_by_address(quotes, 1, "usdc", units, moment)
+            self.assertEqual(found, matching.Match(*match), (units, moment))
 
     def test_what_was_not_quoted_goes_to_a_person(self):
-        self.assertEqual(matching.match_by_address([FIRST], 1, "dai", 1).kind, "wrong_token")
-        self.assertEqual(matching.match_by_address([FIRST], 10, "usdc", 1).kind, "wrong_network")
-        self.assertEqual(matching.match_by_address([], 1, "usdc", 1).kind, "unmatched")
+        self.assertEqual(matching.match_by_address([FIRST], 1, "dai", 1000, 1).kind, "wrong_token")
+        self.assertEqual(matching.match_by_address([FIRST], 10, "usdc", 1000, 1).kind, "wrong_network")
+        self.assertEqual(matching.match_by_address([], 1, "usdc", 1000, 1).kind, "unmatched")
 
     def test_shared_address_takes_the_exact_amount_only(self):
         quotes = [FIRST, LATER]
