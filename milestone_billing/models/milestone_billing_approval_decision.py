@@ -2,7 +2,6 @@ import hashlib
 import secrets
 import uuid
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import NamedTuple
 
 from odoo import SUPERUSER_ID, api, fields, models
@@ -15,7 +14,6 @@ from ..tools.approval_rules import (
     REFUSALS,
     fingerprint,
     meets_level,
-    within_limit,
 )
 from ..tools.verify import canonical, tagged_hash
 from .milestone_billing_approval import LEVEL_SELECTION
@@ -210,7 +208,7 @@ class MilestoneBillingApproval(models.Model):
         consent = self._get_consent_sha256()
         if form.get("accept") != "1" or form.get("consent_sha256") != consent or not form.get("typed_name"):
             return "consent_missing"
-        if not within_limit(Decimal(str(self.amount_total)), Decimal(str(visitor.seat.amount_limit))):
+        if self._is_over_limit(visitor.seat):
             return "over_limit"
         if meets_level(visitor.level, self.level_required):
             return False

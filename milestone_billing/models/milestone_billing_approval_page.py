@@ -2,14 +2,16 @@
 
 import hashlib
 import uuid
+from decimal import Decimal
 
 from odoo import fields, models
 from odoo.tools import format_date, formatLang, html2plaintext
 
+from ..tools.approval_rules import within_limit
+
 STATUS_COLORS = {
     "approved": "success",
     "paid": "success",
-    "deemed_accepted": "success",
     "requested": "light",
     "contested": "danger",
     "expired": "warning",
@@ -42,6 +44,7 @@ class MilestoneBillingApproval(models.Model):
         self.ensure_one()
         approval = self.sudo().with_context(lang=self.lang, tz=self._get_reader_tz(seat))
         snapshot, line = approval._get_snapshot(), approval.line_id
+        can_pay = approval._can_pay()
         return {
             "approval": approval,
             "seat": seat,
@@ -62,10 +65,8 @@ class MilestoneBillingApproval(models.Model):
             "answers": approval._prepare_answers(),
             "own_decision": seat._get_decision() if seat else None,
             "invoice": approval._get_issued_invoice(),
-            "due_now": approval._get_issued_invoice()._get_milestone_due_now()
-            if approval._can_pay()
-            else 0.0,
-            "can_pay": approval._can_pay(),
+            "pay_label": approval._get_pay_label() if can_pay else "",
+            "can_pay": can_pay,
             "next_line": line._get_next_line(),
             "people": approval._prepare_people(),
             "history": line._prepare_history(),
@@ -74,7 +75,28 @@ class MilestoneBillingApproval(models.Model):
             "has_certificate": approval.state not in ("requested", "expired", "superseded", "cancelled"),
             "needs_code": approval._needs_code(seat),
             "has_phone": bool(seat and seat.sudo().partner_id.phone),
+            "next_step": approval._get_next_step(),
+            "is_over_limit": bool(seat) and approval._is_over_limit(seat),
         }
+
+    def _get_next_step(self):
+        """Tell what one more approval leads to, before it is given.
+
+        :return: `others` while more have to approve, `finance` where people issue the invoice, else `invoice`.
+        :rtype: str
+        """
+        if self.quorum - len(self._get_granted()) > 1:
+            return "others"
+        is_by_hand = self.company_id.milestone_invoice_posting == "draft" or self.line_id.is_on_hold
+        return "finance" if is_by_hand else "invoice"
+
+    def _is_over_limit(self, seat):
+        """Tell whether the amount is above what an approver may approve.
+
+        :rtype: bool
+        """
+        limit = Decimal(str(seat.sudo().amount_limit))
+        return not within_limit(Decimal(str(self.amount_total)), limit)
 
     def _get_reader(self, seat):
         """Give the contact who reads: the approver, else the logged-in client; nobody for a look by staff."""
@@ -122,7 +144,6 @@ class MilestoneBillingApproval(models.Model):
             "requested": self._get_waiting_sentence,
             "approved": lambda: self._get_approved_sentence(names, when),
             "paid": lambda: self.env._("Paid. Thank you."),
-            "deemed_accepted": lambda: self.env._("No answer came in time, so the work counts as accepted."),
             "changes_requested": lambda: self.env._(
                 "%(names)s asked for changes on %(when)s.", names=names, when=when
             ),
@@ -251,15 +272,27 @@ class MilestoneBillingApproval(models.Model):
         """
         return self.line_id.approval_ids.filtered(lambda item: item.revision == self.revision + 1)
 
+    def _get_compared(self):
+        """Give the versions to put side by side: this one and what replaced it, or what was asked before and this one.
+
+        :return: the older and the newer, empty where there is nothing to compare.
+        :rtype: tuple[milestone.billing.approval, milestone.billing.approval]
+        """
+        if self.state == "superseded":
+            return self, self._get_newer()
+        is_open = self._get_page_status() == "requested"
+        older = self.line_id.approval_ids.filtered(lambda item: item.revision == self.revision - 1)
+        return (older, self) if is_open else (self.browse(), self.browse())
+
     def _get_differences(self):
-        """Tell what changed in the version that replaced this one, side by side.
+        """Tell what differs from the version before, or in the version that replaced this one.
 
         :return: label, before and after of each difference.
         :rtype: list[tuple[str, str, str]]
         """
-        newer = self._get_newer()
-        old, new = self._get_snapshot(), newer._get_snapshot() if newer else None
-        if self.state != "superseded" or not old or not new:
+        pair = self._get_compared()
+        old, new = (item._get_snapshot() if item else None for item in pair)
+        if not old or not new:
             return []
         rows = [*self._get_text_differences(old, new), *self._get_money_differences(old, new)]
         return [row for row in rows if row[1] != row[2]]
@@ -309,6 +342,14 @@ class MilestoneBillingApproval(models.Model):
         if not invoice or self.state not in ("approved", "deemed_accepted") or not invoice._has_to_be_paid():
             return False
         return not invoice.currency_id.is_zero(invoice._get_milestone_due_now())
+
+    def _get_pay_label(self):
+        """Give the text of the button that leads to the payment, with what is due now.
+
+        :rtype: str
+        """
+        due = self._get_issued_invoice()._get_milestone_due_now()
+        return self.env._("Pay %s now", formatLang(self.env, due, currency_obj=self.currency_id))
 
     # === EVIDENCE OF THE PAGE ===
 

@@ -67,11 +67,11 @@ class TestApprovalPortal(ApprovalHttpCommon):
         )
         self.assertEqual((counters["milestone_waiting_count"], counters["milestone_count"]), (1, 1))
 
-    def count_list(self):
-        """Count the statements of the list page; also give its text."""
+    def count_list(self, url="/my/milestones"):
+        """Count the statements of a page, the list if no other; also give its text."""
         self.env.flush_all()
         before = self.env.cr.sql_log_count
-        page = self.url_open("/my/milestones")
+        page = self.url_open(url)
         return self.env.cr.sql_log_count - before, page.text
 
     def test_list_is_waiting_to_pay_to_come_done(self):
@@ -111,6 +111,20 @@ class TestApprovalPortal(ApprovalHttpCommon):
         self.assertEqual(text.count("Coming"), 18)
         self.assertLessEqual(many, few)
 
+    def test_review_and_order_page_take_the_same_statements_for_many_milestones(self):
+        new_test_user(self.env, "zoe", "base.group_portal", partner_id=self.contact.id)
+        self.authenticate("zoe", "zoe")
+        counted = []
+        for shares in ((25,) * 4, (5,) * 20):
+            approval = self.create_submitted(shares=shares)
+            for url in (f"/my/milestones/{approval.uuid}", f"/my/orders/{approval.order_id.id}"):
+                self.count_list(url)
+                count, text = self.count_list(url)
+                self.assertIn(f"Stage {len(shares)}", text)
+                counted.append(count)
+        self.assertLessEqual(counted[2], counted[0], "review page")
+        self.assertLessEqual(counted[3], counted[1], "order page")
+
     def test_quotations_and_cancelled_milestones_are_not_in_the_list(self):
         approval = self.create_submitted()
         approval.order_id.milestone_line_ids[3].action_cancel()
@@ -131,7 +145,8 @@ class TestApprovalPortal(ApprovalHttpCommon):
         self.assertLess(people.index("Zoe Client"), people.index("Asked"))
         self.assertNotIn("With your colleagues", page.text)
         self.authenticate(None, None)
-        self.assertIn("With your colleagues", self.enter(approval, ann).text, "Ann has answered")
+        text = self.enter(approval, ann).text
+        self.assertEqual(text.count("With your colleagues"), 2, "Ann has answered: badge and stepper say so")
         page = self.enter(approval, self.contact)
         self.assertLess(people.index("Ann Second"), people.index("Approved"))
         history = page.text.partition("o_mb_history")[2]
@@ -152,6 +167,76 @@ class TestApprovalPortal(ApprovalHttpCommon):
         self.post(approval, "changes", form)
         page = self.url_open(f"/my/milestones/{approval.uuid}")
         self.assertIn("The &lt;form&gt; does not send</blockquote>", page.text)
+
+    def test_new_version_shows_what_changed_since_the_one_before(self):
+        approval = self.create_submitted()
+        self.assertNotIn("What changed", self.enter(approval).text)
+        form = {**self.read_form(approval, "changes"), "reason": "The search is missing"}
+        self.post(approval, "changes", form)
+        approval.line_id.description = "The build is complete, with a search."
+        approval.line_id.action_submit_again()
+        newer = approval.line_id._get_current_approval()
+        changed = self.enter(newer).text.partition("What changed")[2].partition("</section>")[0]
+        cells = re.findall(r"<td[^>]*>([^<]*)</td>", changed)
+        self.assertEqual(cells, ["The build is complete.", "The build is complete, with a search."])
+        self.assertIn("Before", changed)
+
+    def test_replaced_version_shows_what_is_new(self):
+        approval = self.create_submitted()
+        self.enter(approval)
+        approval.line_id.description = "The build is complete, with a search."
+        approval.line_id.action_submit_again()
+        self.assertEqual(approval.state, "superseded")
+        text = self.enter(approval).text
+        changed = text.partition("What changed")[2].partition("</section>")[0]
+        cells = re.findall(r"<td[^>]*>([^<]*)</td>", changed)
+        self.assertEqual(cells, ["The build is complete.", "The build is complete, with a search."])
+        self.assertIn("New version", changed)
+
+    def test_badge_says_accepted_where_nobody_approved(self):
+        self.company.milestone_deemed_acceptance = True
+        approval = self.create_submitted()
+        self.enter(approval)
+        approval._internal().expires_on = approval.create_date
+        approval._close_overdue()
+        self.assertEqual(approval.state, "deemed_accepted")
+        page = self.url_open(f"/my/milestones/{approval.uuid}")
+        self.assertRegex(page.text, r"text-bg-success fs-6[^>]*>Accepted<")
+
+    def test_page_says_what_silence_means_where_it_counts(self):
+        silent = "Without an answer until then the work counts as accepted."
+        self.assertNotIn(silent, self.enter(self.create_submitted()).text)
+        self.company.milestone_deemed_acceptance = True
+        approval = self.create_submitted()
+        self.assertIn(silent, self.enter(approval).text)
+        self.approve(approval)
+        self.assertNotIn(silent, self.url_open(f"/my/milestones/{approval.uuid}").text)
+
+    def test_page_of_an_approver_with_too_low_a_limit_offers_no_approval(self):
+        bob = self.add_contact("Bob Second")
+        approval = self.create_submitted(approvers=[(self.contact, 1.0), (bob, 0.0)])
+        page = self.enter(approval)
+        self.assertIn("above what you may approve", page.text)
+        self.assertNotIn(f'href="/my/milestones/{approval.uuid}/approve"', page.text)
+        self.assertIn(f'href="/my/milestones/{approval.uuid}/changes"', page.text)
+        self.authenticate(None, None)
+        page = self.enter(approval, bob)
+        self.assertNotIn("above what you may approve", page.text)
+        self.assertIn(f'href="/my/milestones/{approval.uuid}/approve"', page.text)
+
+    def test_form_says_what_one_more_approval_leads_to(self):
+        bob = self.add_contact("Bob Second")
+        self.company.milestone_invoice_posting = "approval"
+        approval = self.create_submitted(approvers=[self.contact, bob], quorum=2)
+        self.enter(approval)
+        form = f"/my/milestones/{approval.uuid}/approve"
+        self.assertIn("once all approvals that are needed are there", self.url_open(form).text)
+        self.approve(approval)
+        self.authenticate(None, None)
+        self.enter(approval, bob)
+        self.assertIn("the invoice is issued now", self.url_open(form).text)
+        self.company.milestone_invoice_posting = "draft"
+        self.assertIn("the invoice follows by mail", self.url_open(form).text)
 
     def test_order_page_shows_the_schedule_as_a_timeline(self):
         approval = self.create_submitted()

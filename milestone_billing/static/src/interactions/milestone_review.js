@@ -109,7 +109,10 @@ export class MilestonePdf extends Interaction {
 /** One click, one request: the server counts once anyway, but a waiting button says so. */
 export class MilestoneForm extends Interaction {
     static selector = ".o_mb_form";
-    dynamicContent = { _root: { "t-on-submit": this.onSubmit } };
+    dynamicContent = {
+        _root: { "t-on-submit": this.onSubmit },
+        _window: { "t-on-online": this.showConnection },
+    };
 
     start() {
         const device = readDevice();
@@ -118,7 +121,19 @@ export class MilestoneForm extends Interaction {
         }
     }
 
+    /** Say that nothing can be sent now, or take it back; without a connection the browser's own page would hide the form. */
+    showConnection() {
+        const notice = this.el.querySelector(".o_mb_offline");
+        notice?.classList.toggle("d-none", navigator.onLine);
+        return notice;
+    }
+
     async onSubmit(ev) {
+        if (!navigator.onLine) {
+            ev.preventDefault();
+            this.showConnection()?.scrollIntoView({ block: "center" });
+            return;
+        }
         const answer = this.el.querySelector("input[name='webauthn']");
         if (answer && !answer.value && ev.submitter?.classList.contains("o_mb_once")) {
             ev.preventDefault();

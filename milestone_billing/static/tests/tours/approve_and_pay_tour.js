@@ -22,6 +22,22 @@ registry.category("web_tour.tours").add("milestone_billing_approve_and_pay", {
         { trigger: "#typed_name", run: "edit Zoe Client" },
         { trigger: "#reservation", run: "edit Fix the footer" },
         { trigger: "#accept", run: "check" },
+        {
+            content: "Without a connection nothing is sent and nothing is lost",
+            trigger: ".o_mb_form button.o_mb_once",
+            run({ click }) {
+                Object.defineProperty(navigator, "onLine", { value: false, configurable: true });
+                return click();
+            },
+        },
+        {
+            trigger: ".o_mb_form .o_mb_offline:not(.d-none)",
+            run() {
+                delete navigator.onLine;
+                window.dispatchEvent(new Event("online"));
+            },
+        },
+        { trigger: ".o_mb_form:has(.o_mb_offline.d-none) #reservation:value(Fix the footer)" },
         { trigger: ".o_mb_form button.o_mb_once", run: "click", expectUnloadPage: true },
         { trigger: ".o_mb_status:contains('Approved with reservations by Zoe Client')" },
         { trigger: ".o_mb_bar button:contains('Pay')", run: "click", expectUnloadPage: true },
