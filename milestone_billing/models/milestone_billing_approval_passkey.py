@@ -18,7 +18,10 @@ from odoo.addons.auth_passkey._vendor.webauthn.helpers import (
     decoded_public_key_to_cryptography,
     exceptions,
 )
-from odoo.addons.auth_passkey._vendor.webauthn.helpers.structs import UserVerificationRequirement
+from odoo.addons.auth_passkey._vendor.webauthn.helpers.structs import (
+    PublicKeyCredentialDescriptor,
+    UserVerificationRequirement,
+)
 from werkzeug.urls import url_parse
 
 from ..tools.verify import canonical, webauthn_challenge
@@ -53,12 +56,18 @@ class MilestoneBillingApproval(models.Model):
         :return: the server's nonce, which the session keeps, and the options as JSON; (False, False) without a key.
         """
         self.ensure_one()
-        if self.level_required != "L4" or not seat or not self._get_passkeys(seat):
+        keys = self._get_passkeys(seat) if self.level_required == "L4" and seat else ()
+        if not keys:
             return False, False
         nonce = secrets.token_hex(16)
+        # Named, so that a device which holds keys of several people does not offer somebody else's.
+        allowed = [
+            PublicKeyCredentialDescriptor(id=base64url_to_bytes(key.credential_identifier)) for key in keys
+        ]
         options = generate_authentication_options(
             rp_id=url_parse(self.get_base_url()).host,
             challenge=self._get_passkey_challenge(nonce),
+            allow_credentials=allowed,
             user_verification=UserVerificationRequirement.REQUIRED,
         )
         return nonce, options_to_json(options)

@@ -20,8 +20,8 @@ def browser():
 def visit(browser):
     visits = []
 
-    def begin(size, scripts=True):
-        visits.append(Visit(browser, size, scripts))
+    def begin(size, *options, **more):
+        visits.append(Visit(browser, size, *options, **more))
         return visits[-1]
 
     yield begin

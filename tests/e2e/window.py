@@ -45,7 +45,8 @@ def find(session, model, domain, *fields, **options):
 class Visit:
     """One person's window; it collects what the page complains about."""
 
-    def __init__(self, browser, size, scripts=True):
+    def __init__(self, browser, size, scripts=True, address=ADDRESS):
+        self.address = address
         phone = size is not DESKTOP
         self.context = browser.new_context(
             viewport=size, is_mobile=phone, has_touch=phone, java_script_enabled=scripts
@@ -65,13 +66,13 @@ class Visit:
             self.problems.append(f"{response.status} {response.url}")
 
     def log_in(self, login):
-        self.page.goto(urljoin(ADDRESS, "/web/login"))
+        self.page.goto(urljoin(self.address, "/web/login"))
         self.page.fill("input[name=login]", login)
         self.page.fill("input[name=password]", login)
         self.press("form[action='/web/login'] button[type=submit]")
 
     def open(self, path):
-        self.page.goto(urljoin(ADDRESS, path), wait_until="load")
+        self.page.goto(urljoin(self.address, path), wait_until="load")
 
     def press(self, selector):
         """Press what leads to another page, and wait for that."""

@@ -135,22 +135,38 @@ export class MilestoneForm extends Interaction {
             return;
         }
         const answer = this.el.querySelector("input[name='webauthn']");
-        if (answer && !answer.value && ev.submitter?.classList.contains("o_mb_once")) {
+        const isSigned = answer?.value || this.el.querySelector(".o_mb_signature")?.value;
+        if (answer && !isSigned && ev.submitter?.classList.contains("o_mb_once")) {
             ev.preventDefault();
+            await this.sign(answer);
+        } else {
+            this.waitForTimeout(() => this.setBusy(true), 0);
+        }
+    }
+
+    /** Let the device sign, and send the form; a device that does not sign is told about, and nothing is sent. */
+    async sign(answer) {
+        const problem = this.el.querySelector(".o_mb_unsigned");
+        problem.classList.add("d-none");
+        this.setBusy(true);
+        try {
             const options = JSON.parse(this.el.dataset.passkey);
-            const signed = await this.waitFor(passkeyLib.startAuthentication(options).catch(() => null));
-            if (signed) {
-                answer.value = JSON.stringify(signed);
-                this.el.submit();
-            }
+            answer.value = JSON.stringify(await this.waitFor(passkeyLib.startAuthentication(options)));
+        } catch (error) {
+            console.info("the passkey did not sign:", error?.name, error?.message);
+            this.setBusy(false);
+            problem.classList.remove("d-none");
+            problem.focus();
             return;
         }
-        this.waitForTimeout(() => {
-            for (const button of this.el.querySelectorAll(".o_mb_once")) {
-                button.disabled = true;
-                button.setAttribute("aria-busy", "true");
-            }
-        }, 0);
+        this.el.submit();
+    }
+
+    setBusy(isBusy) {
+        for (const button of this.el.querySelectorAll(".o_mb_once")) {
+            button.disabled = isBusy;
+            button.setAttribute("aria-busy", String(isBusy));
+        }
     }
 }
 
