@@ -21,7 +21,9 @@ class MilestoneBillingReminderController(Controller):
         """Keep the choice of the holder of a signed link."""
         only_by_post()
         partner = request.env["milestone.billing.reminder"]._find_partner_of_token(token)
-        if partner and preference in CHOICES:
+        if not partner:
+            return self._render(partner, token, False)
+        if preference in CHOICES:
             partner.milestone_reminder_preference = preference or False
         return go(f"/milestones/reminders/{token}?saved=1")
 

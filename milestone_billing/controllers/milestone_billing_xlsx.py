@@ -6,6 +6,7 @@ from odoo.http import Controller, content_disposition, request, route
 from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 
 CHUNK = 64 * 1024
+ID_MAX = 2**31 - 1
 MIMETYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -25,6 +26,8 @@ class MilestoneBillingXlsx(Controller):
             ids = [int(text) for text in schedules.split(",")] if schedules else None
         except ValueError:
             raise BadRequest() from None
+        if any(not 0 < schedule_id <= ID_MAX for schedule_id in ids or ()):
+            raise BadRequest()
         file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the answer was sent
         try:
             Schedule = request.env["milestone.billing.schedule"]

@@ -8,6 +8,7 @@ from odoo.http import request
 
 from ..models.milestone_billing_approval_decision import REASON_CODES, RESERVATIONS_MAX
 from .visit import (
+    GRANTS_MAX,
     as_text,
     find_visit,
     get_session_tag,
@@ -241,7 +242,8 @@ class Review(http.Controller):
             "at": first or time.time(),
             "last": time.time(),
         }
-        request.session["milestone_seen"] = seen
+        newest = sorted(seen.items(), key=lambda item: item[1]["last"])[-GRANTS_MAX:]
+        request.session["milestone_seen"] = dict(newest)
         approval._log_visit_apart(
             "review.presented",
             make_visitor(visit, f"{URL}/<uuid>"),

@@ -5,6 +5,7 @@ import uuid
 
 from odoo import api, models
 from odoo.exceptions import UserError
+from odoo.tools import SQL
 from PIL import Image
 
 from ..tools.file_type import HEAD_SIZE, sniff
@@ -101,15 +102,26 @@ class IrAttachment(models.Model):
     # === SUBMITTED FILES STAY ===
 
     def _get_submitted(self):
-        """Give those of these files that were shown to a client for a decision.
+        """Give those of these files that were shown to a client for a decision, or show one that staff recorded.
 
         :rtype: ir.attachment
         """
         if not self.ids or self.env.context.get("milestone_internal_write") is INTERNAL_WRITE:
             return self.browse()
         self.env.cr.execute(
-            "SELECT DISTINCT attachment_id FROM milestone_billing_approval_proof_rel WHERE attachment_id = ANY(%s)",
-            [self.ids],
+            SQL(
+                """
+                SELECT attachment_id FROM milestone_billing_approval_proof_rel WHERE attachment_id = ANY(%(ids)s)
+                 UNION
+                SELECT paper_id FROM milestone_billing_approval WHERE paper_id = ANY(%(ids)s)
+                 UNION
+                SELECT file.id FROM ir_attachment AS file
+                  JOIN milestone_billing_change AS change ON change.id = file.res_id AND change.state = 'approved'
+                 WHERE file.id = ANY(%(ids)s) AND file.res_model = 'milestone.billing.change'
+                   AND file.res_field = 'document'
+                """,
+                ids=self.ids,
+            )
         )
         return self.browse(row[0] for row in self.env.cr.fetchall())
 
@@ -117,7 +129,7 @@ class IrAttachment(models.Model):
         if submitted := self._get_submitted():
             raise UserError(
                 self.env._(
-                    "“%s” was submitted to the client as proof of work and is kept as it was. "
+                    "“%s” was submitted to the client, or shows an answer of the client, and is kept as it was. "
                     "Add the new version as another file.",
                     submitted[0].sudo().name,
                 )

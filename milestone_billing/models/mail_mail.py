@@ -68,4 +68,6 @@ class MailMail(models.Model):
         for link in links:
             if failure_type:
                 link.write({"state": "failed", "failure": (failure_reason or failure_type)[:200]})
-                link.approval_id._notify_team_undeliverable(link.partner_id, failure_reason or failure_type)
+                link.approval_id._for_team()._notify_team_undeliverable(
+                    link.partner_id, failure_reason or failure_type
+                )

@@ -96,6 +96,13 @@ class MilestoneBillingApproval(models.Model):
     is_on_behalf = fields.Boolean(
         string="Recorded by Staff", readonly=True, help="A phone or paper approval that staff recorded."
     )
+    paper_id = fields.Many2one(
+        "ir.attachment",
+        readonly=True,
+        index="btree_not_null",
+        ondelete="set null",
+        help="The document of an approval that staff recorded; it stays as it is.",
+    )
     contested_on = fields.Datetime(readonly=True)
 
     _revision_unique = models.UniqueIndex(

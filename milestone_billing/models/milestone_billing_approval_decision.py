@@ -358,16 +358,17 @@ class MilestoneBillingApproval(models.Model):
 
     def _apply_decision(self, kind, decision, visitor):
         """Draw the consequences: invoice, tasks, activities, receipt."""
+        team = self._for_team()
         if kind == "approve":
-            self._create_reservation_tasks(decision)
+            team._create_reservation_tasks(decision)
             if len(self._get_granted()) >= self.quorum:
                 self._finish_approved({"granted_event_ids": self._get_granted().mapped("event_id")})
             else:
-                self._notify_team_partly(decision)
+                team._notify_team_partly(decision)
         else:
             self._transition(TRANSITIONS[kind], {"decided_on": fields.Datetime.now()})
             self.line_id._transition("request_changes")
-            self._notify_team_rejected(decision)
+            team._notify_team_rejected(decision)
         self.env["milestone.billing.approval.link"]._queue(visitor.seat, purpose="receipt")
 
     def _finish_approved(self, data, event="request.approved"):
@@ -387,7 +388,7 @@ class MilestoneBillingApproval(models.Model):
         self._log(event, data=data, actor_kind="system")
         self.line_id._transition("approve")
         self._issue_invoice()
-        self._notify_team_approved()
+        self._for_team()._notify_team_approved()
 
     def _issue_invoice(self):
         """Post the invoice; when accounting refuses, the approval stands and finance is told what to do."""
@@ -395,7 +396,7 @@ class MilestoneBillingApproval(models.Model):
             with self.env.cr.savepoint():
                 self.line_id.with_context(lang=self.env.user.lang)._on_approved()
         except UserError as refusal:
-            self._notify_team_not_issued(str(refusal))
+            self._for_team()._notify_team_not_issued(str(refusal))
 
     def _get_approve_label(self):
         """Give the text of the button that approves, exactly as it is shown.

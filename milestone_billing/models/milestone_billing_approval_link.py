@@ -126,7 +126,7 @@ class MilestoneBillingApprovalLink(models.Model):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is shown and the others go on
                 link.write({"state": "failed", "failure": str(error)[:200]})
-                link.approval_id._notify_team_undeliverable(link.partner_id, str(error)[:200])
+                link.approval_id._for_team()._notify_team_undeliverable(link.partner_id, str(error)[:200])
 
     def _send_one(self):
         self.ensure_one()
@@ -135,9 +135,8 @@ class MilestoneBillingApprovalLink(models.Model):
             return
         if not self.partner_id.email:
             self.write({"state": "no_address"})
-            self.approval_id._notify_team_undeliverable(
-                self.partner_id, self.env._("the contact has no e-mail address")
-            )
+            team = self.approval_id._for_team()
+            team._notify_team_undeliverable(self.partner_id, team.env._("the contact has no e-mail address"))
             return
         head = self._get_chain_head()
         secret = self._issue_secret()

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
@@ -23,6 +23,10 @@ class MilestoneBillingApproval(models.Model):
         line = self.sudo().line_id
         return line.project_id.user_id or line.order_id.user_id or line.create_uid
 
+    def _for_team(self):
+        """Give a submission in the language of who looks after the work; the client's own is for the client."""
+        return self.with_context(lang=self._get_responsible().lang or self.env.user.lang)
+
     def _notify_team(self, body, summary=None, user=None):
         """Post a note on the milestone and, with a summary, give somebody something to do.
 
@@ -38,7 +42,8 @@ class MilestoneBillingApproval(models.Model):
                 line.activity_schedule(
                     "mail.mail_activity_data_todo",
                     summary=summary,
-                    note=body,
+                    # Names of people and milestones are text, whatever they hold.
+                    note=escape(body),
                     user_id=(owner if owner and not owner.share else self.env.ref("base.user_admin")).id,
                 )
 
@@ -169,15 +174,29 @@ class MilestoneBillingApproval(models.Model):
                     "The milestone changed since it was submitted. Submit it again, then record the approval."
                 )
             )
-        approval._internal().write({"is_on_behalf": True})
+        paper = approval._keep_paper(attachment.sudo())
+        approval._internal().write({"is_on_behalf": True, "paper_id": paper.id})
         self._log(
             "approval.on_behalf",
-            data={"method": method, "document_sha256": self._get_document_sha256(attachment)},
+            data={"method": method, "document_sha256": self._get_document_sha256(paper)},
             pii={"reason": note or ""},
         )
-        attachment.sudo().write({"res_model": "milestone.billing.line", "res_id": approval.line_id.id})
         approval._finish_approved({"on_behalf": True})
         return True
+
+    def _keep_paper(self, attachment):
+        """Keep a paper with the milestone: the file itself when it was just uploaded, else a copy of it.
+
+        :rtype: ir.attachment
+        """
+        place = {"res_model": "milestone.billing.line", "res_id": self.line_id.id, "res_field": False}
+        is_loose = not attachment.res_id and attachment.create_uid == self.env.user
+        if is_loose:
+            attachment.write(place)
+            return attachment
+        return attachment.create(
+            {"name": attachment.name, "raw": attachment.raw, "mimetype": attachment.mimetype, **place}
+        )
 
     @api.model
     def _get_document_sha256(self, attachment):
@@ -217,12 +236,13 @@ class MilestoneBillingApproval(models.Model):
         if approval.line_id.state in ("submitted", "approved", "changes_requested"):
             approval.line_id._transition("contest")
         approval.link_ids._revoke(self.env._("Contested."), keep_readable=True)
-        summary = self.env._(
+        team = approval._for_team()
+        summary = team.env._(
             "%(name)s says “this was not me” about “%(milestone)s”: payment is blocked",
             name=visitor.seat.partner_id.name,
             milestone=approval.line_id.name,
         )
-        approval._notify_team(summary, summary=summary)
+        team._notify_team(summary, summary=summary)
         return True
 
     # === TIME ===
@@ -257,8 +277,9 @@ class MilestoneBillingApproval(models.Model):
             return
         self._transition("expire")
         self._log("request.expired", actor_kind="system")
-        summary = self.env._("No answer from the client on “%s”", self.line_id.name)
-        self._notify_team(summary, summary=summary)
+        team = self._for_team()
+        summary = team.env._("No answer from the client on “%s”", self.line_id.name)
+        team._notify_team(summary, summary=summary)
 
     def _find_notice(self, link):
         """Give the entry which says that a link, and the policy in its mail, went out.

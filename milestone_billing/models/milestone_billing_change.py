@@ -8,6 +8,17 @@ from .milestone_billing_line_state import INTERNAL_WRITE
 PROTECTED = {
     "state",
     "number",
+    "revision",
+    "uuid",
+    "reference",
+    "amount_untaxed",
+    "amount_tax",
+    "amount_total",
+    "schedule_id",
+    "company_id",
+    "currency_id",
+    "partner_id",
+    "user_id",
     "evidence_uuid",
     "snapshot_sha256",
     "milestone_line_id",
@@ -137,6 +148,8 @@ class MilestoneBillingChange(models.Model):
             self._check_internal_write()
         elif {"line_ids", "order_id", "billing", "name", "reason"} & vals.keys():
             self._check_is_draft()
+        if "document" in vals:
+            self._check_document_open()
         return super().write(vals)
 
     @api.ondelete(at_uninstall=False)
@@ -152,6 +165,18 @@ class MilestoneBillingChange(models.Model):
 
     def _write_internal(self, vals):
         return self.sudo().with_context(milestone_internal_write=INTERNAL_WRITE).write(vals)
+
+    def _check_document_open(self):
+        """Refuse another document once the change is decided: its hash is on record."""
+        if self.env.context.get("milestone_internal_write") is INTERNAL_WRITE:
+            return
+        for change in self:
+            if change.state == "approved":
+                raise UserError(
+                    self.env._(
+                        "“%s” is approved: its document is part of the evidence and stays.", change.name
+                    )
+                )
 
     def _check_is_draft(self):
         for change in self:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 
+from markupsafe import escape
 from odoo import Command, api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import formatLang
@@ -124,7 +125,7 @@ class MilestoneBillingChange(models.Model):
         self.activity_schedule(
             "mail.mail_activity_data_todo",
             summary=self.env._("Change order declined: %s", self.name),
-            note=reason,
+            note=escape(reason or ""),
             user_id=(self.user_id or self.env.user).id,
         )
 
@@ -177,6 +178,8 @@ class MilestoneBillingChange(models.Model):
         self.ensure_one()
         schedule, order = self.schedule_id, self.order_id
         schedule._lock()
+        if self._is_other_than_frozen():
+            raise UserError(self.env._("“%s” is not what the client was shown.", self.name))
         if stale := self.line_ids.filtered(lambda line: line._is_stale())[:1]:
             raise UserError(self.env._("“%s” is not what it was when this change was made.", stale.name))
         is_locked = order.locked

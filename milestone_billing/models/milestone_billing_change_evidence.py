@@ -5,6 +5,7 @@ from uuid import UUID, uuid5
 from odoo import api, fields, models
 
 from ..tools.verify import Problem
+from .milestone_billing_line_state import INTERNAL_WRITE
 
 
 class MilestoneBillingChangeLink(models.Model):
@@ -64,7 +65,7 @@ class MilestoneBillingChange(models.Model):
         files = super()._prepare_bundle_files(reader)
         domain = [("res_model", "=", self._name), ("res_id", "=", self.id), ("res_field", "=", "document")]
         paper = self.env["ir.attachment"].sudo().search(domain, limit=1)
-        if paper and self.state == "approved":
+        if paper and any(paper._has_sha256(digest) for digest in self._get_paper_hashes()):
             files[f"proof/{uuid5(UUID(self.evidence_uuid), str(paper.id))}_document"] = paper.raw
         return files
 
@@ -90,4 +91,4 @@ class MilestoneBillingChange(models.Model):
         changes = self.search(
             [("evidence_uuid", "in", snapshots.mapped("chain_id")), ("document", "!=", False)]
         )
-        changes.document = False
+        changes.with_context(milestone_internal_write=INTERNAL_WRITE).document = False

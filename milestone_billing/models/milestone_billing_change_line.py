@@ -57,6 +57,28 @@ class MilestoneBillingChangeLine(models.Model):
     amount_untaxed = fields.Monetary(string="Difference", compute="_compute_amounts", store=True)
     amount_tax = fields.Monetary(string="Tax", compute="_compute_amounts", store=True)
 
+    # === CRUD ===
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        changes = self.env["milestone.billing.change"].browse(
+            vals["change_id"] for vals in vals_list if vals.get("change_id")
+        )
+        changes._check_is_draft()
+        return super().create(vals_list)
+
+    def write(self, vals):
+        self.change_id._check_is_draft()
+        result = super().write(vals)
+        self.change_id._check_is_draft()
+        return result
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_proposed(self):
+        self.change_id._check_is_draft()
+
+    # === COMPUTE ===
+
     @api.depends("order_line_id", "product_id")
     def _compute_name(self):
         for line in self:

@@ -78,6 +78,17 @@ class MilestoneBillingChange(models.Model):
             amount=formatLang(self.env, self.amount_untaxed, currency_obj=self.currency_id),
         )
 
+    def _is_other_than_frozen(self):
+        """Tell whether a change order with the client would change something else than its page says.
+
+        :rtype: bool
+        """
+        self.ensure_one()
+        frozen = self._get_snapshot() if self.state != "draft" else {}
+        now = self._prepare_content() if frozen else {}
+        names = ("lines", "billing", "currency", "amount_untaxed", "amount_tax", "amount_total")
+        return any(frozen[name] != now[name] for name in names if name in frozen)
+
     def _get_snapshot(self):
         self.ensure_one()
         return self.env["milestone.billing.evidence.snapshot"]._get_content(self.snapshot_sha256 or "") or {}

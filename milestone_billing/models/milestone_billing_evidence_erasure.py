@@ -154,12 +154,14 @@ class MilestoneBillingEvidenceErasure(models.AbstractModel):
     # === ON REQUEST ===
 
     @api.model
-    def _erase_person(self, partner, ticket):
-        """Erase what the evidence knows of a contact, where no legal hold stands against it.
+    def _erase_person(self, partner, ticket, companies=None):
+        """Erase what the evidence of some companies knows of a contact, where no legal hold stands against it.
 
         :param str ticket: the request this answers; recorded with the erasure.
+        :param companies: whose evidence; all of them by default.
         :return: how many chains had something to erase.
         """
+        companies = companies or self.env["res.company"].sudo().search([])  # pylint: disable=no-search-all
         ref = partner.sudo().milestone_evidence_ref
         self.env.cr.execute(
             SQL(
@@ -167,10 +169,11 @@ class MilestoneBillingEvidenceErasure(models.AbstractModel):
                 SELECT value.id, value.chain_id
                   FROM milestone_billing_evidence_value AS value
                   JOIN milestone_billing_evidence AS entry ON entry.id = value.entry_id
-                 WHERE value.erased_at IS NULL AND NOT %s
+                 WHERE value.erased_at IS NULL AND NOT %s AND entry.company_ref = ANY(%s)
                    AND %s IN (entry.body::json ->> 'actor_ref', entry.body::json -> 'data' ->> 'approver_ref')
                 """,
                 self._get_held_condition(SQL("value.chain_id")),
+                companies.ids,
                 ref,
             )
         )
@@ -261,15 +264,6 @@ class MilestoneBillingLine(models.Model):
             files = files.with_context(milestone_internal_write=INTERNAL_WRITE)
             files.filtered(lambda file: any(file._has_sha256(digest) for digest in gone)).unlink()
 
-    def _get_paper_hashes(self):
-        """Give the hashes of papers by which staff recorded an approval.
-
-        :rtype: set[str]
-        """
-        domain = [("chain_id", "=", self.evidence_uuid), ("type", "=", "approval.on_behalf")]
-        entries = self.env["milestone.billing.evidence"].sudo().search(domain)
-        return {entry._get_part("data").get("document_sha256") for entry in entries}
-
     def _get_papers(self):
         """Give the files that lie with this milestone and are no proof of work."""
         domain = [("res_model", "=", self._name), ("res_id", "=", self.id), ("res_field", "=", False)]
@@ -281,6 +275,8 @@ class ResPartner(models.Model):
 
     def action_erase_milestone_evidence(self, ticket):
         """Erase what milestone evidence knows of a contact, on his request; it stays verifiable.
+
+        What other companies of this database keep is erased by people who may act for them.
 
         :param str ticket: the request this answers.
         :return: `{"chains": how many milestones had something to erase}`.
@@ -294,4 +290,5 @@ class ResPartner(models.Model):
             )
         if not (ticket or "").strip():
             raise UserError(self.env._("Enter the number of the request for erasure; it is recorded."))
-        return {"chains": self.env["milestone.billing.evidence.erasure"]._erase_person(self, ticket.strip())}
+        Erasure, companies = self.env["milestone.billing.evidence.erasure"], self.env.user.company_ids
+        return {"chains": Erasure._erase_person(self, ticket.strip(), companies)}

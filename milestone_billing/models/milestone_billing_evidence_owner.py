@@ -8,8 +8,10 @@ from odoo.exceptions import AccessError, UserError
 
 from ..tools.evidence_bundle import safe_name
 from ..tools.retention import CLIENT, DISPUTE, FULL, PROJECT, READERS
+from ..tools.verify import seconds_of
 
 MESSAGE_COUNT_MAX = 5
+TOGETHER_SECONDS_MAX = 5
 
 
 class MilestoneBillingEvidenceOwner(models.AbstractModel):
@@ -81,15 +83,30 @@ class MilestoneBillingEvidenceOwner(models.AbstractModel):
         return True
 
     def action_close_dispute(self, outcome=None):
-        """Record that a dispute is over, and let the retention periods run again.
+        """Record that a dispute is over, and let the retention periods run again where it stopped them.
 
         :param str outcome: such as `won` or `lost`.
         """
         open_ones = self.filtered(lambda line: line.sudo().is_disputed)
-        open_ones._change_legal_hold(False, outcome)
+        # Who may not release a hold closes no dispute either.
+        open_ones.browse()._change_legal_hold(False, outcome)
+        open_ones._get_held_by_dispute()._change_legal_hold(False, outcome)
         open_ones._log_evidence("dispute.closed", data={"outcome": outcome or ""})
         self.invalidate_recordset(["is_legal_hold", "is_disputed"])
         return True
+
+    def _get_held_by_dispute(self):
+        """Give those whose legal hold came with their dispute: one that was set before it stays.
+
+        Both entries are written together, one behind the other, and name the same case.
+        """
+        types = ("legal_hold.set", "dispute.opened")
+        domain = [("chain_id", "in", self.mapped("evidence_uuid")), ("type", "in", types)]
+        entries = self.env["milestone.billing.evidence"].sudo().search(domain, order="chain_id, seq")
+        last = {(entry.chain_id, entry.type): entry for entry in entries}
+        return self.filtered(
+            lambda owner: _is_one_case(*(last.get((owner.evidence_uuid, kind)) for kind in types))
+        )
 
     # === CHECKING ===
 
@@ -242,6 +259,16 @@ class MilestoneBillingEvidenceOwner(models.AbstractModel):
         self.ensure_one()
         return {}
 
+    def _get_paper_hashes(self):
+        """Give the hashes of papers by which staff recorded an approval.
+
+        :rtype: set[str]
+        """
+        self.ensure_one()
+        domain = [("chain_id", "=", self.evidence_uuid), ("type", "=", "approval.on_behalf")]
+        entries = self.env["milestone.billing.evidence"].sudo().search(domain)
+        return {entry._get_part("data").get("document_sha256") for entry in entries}
+
     def _prepare_dispute_files(self):
         """Give the files for a card dispute.
 
@@ -256,3 +283,12 @@ class MilestoneBillingEvidenceOwner(models.AbstractModel):
         domain = [("chain_id", "=", self.evidence_uuid), ("body", "!=", False)]
         records = self.env["milestone.billing.evidence.snapshot"].sudo().search(domain)
         return {record.sha256: record._parse() for record in records}
+
+
+def _is_one_case(hold, dispute):
+    """Tell whether a legal hold was set by opening a dispute."""
+    if not hold or not dispute or hold.seq + 1 != dispute.seq:
+        return False
+    seconds = seconds_of(dispute.occurred_at) - seconds_of(hold.occurred_at)
+    ticket, reason = hold._get_part("data").get("ticket"), dispute._get_part("data").get("reason_code")
+    return (ticket or "") == (reason or "") and abs(seconds) < TOGETHER_SECONDS_MAX

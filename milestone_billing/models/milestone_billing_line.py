@@ -41,6 +41,8 @@ INTERNAL_FIELDS = {
     "gate_reason",
 }
 CLOSED_FIELDS = INTERNAL_FIELDS - {"number"}
+# They follow from the order; who may see a milestone and its submissions follows from them.
+DERIVED_FIELDS = {"company_id", "currency_id", "partner_id", "user_id", "reference"}
 PLAN_FIELDS = {"sequence", "kind", "amount_type", "percent", "amount_fixed", "allocation_mode", "schedule_id"}
 
 
@@ -378,7 +380,7 @@ class MilestoneBillingLine(models.Model):
             vals["schedule_id"] = self.env["sale.order"].browse(order_id).milestone_schedule_id.id
 
     def write(self, vals):
-        if vals.keys() & INTERNAL_FIELDS:
+        if vals.keys() & (INTERNAL_FIELDS | DERIVED_FIELDS):
             self._check_internal_write()
         if vals.keys() & (PLAN_FIELDS - {"sequence"}):
             self._check_not_billed()

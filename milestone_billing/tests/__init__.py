@@ -12,9 +12,11 @@ from . import test_approval_passkey
 from . import test_approval_portal
 from . import test_approval_race
 from . import test_approval_routes
+from . import test_approval_team
 from . import test_beside_milestones
 from . import test_change
 from . import test_change_client
+from . import test_change_guard
 from . import test_change_reminder
 from . import test_change_renewal
 from . import test_click

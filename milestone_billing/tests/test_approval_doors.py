@@ -59,6 +59,13 @@ class TestApprovalDoors(ApprovalHttpCommon):
         self.assertEqual(send(f"{base}/changes", "reason", "reason_code", **rest), 422)
         self.assertEqual(approval.state, "requested")
 
+    def test_line_ends_in_addresses(self):
+        csrf = self.fields_of(self.url_open("/milestones/verify"))["csrf_token"]
+        for path in ("/milestones/reminders/a%0d%0ab", "/ma/a%0d%0ab/open", "/mc/a%0d%0ab/open"):
+            answer = self.url_open(path, data={"csrf_token": csrf}, allow_redirects=False)
+            self.assertIn(answer.status_code, (303, 404), path)
+            self.assertNotIn("b", answer.headers)
+
     def test_last_day_in_a_mail_is_that_of_its_reader(self):
         approval = self.create_submitted()
         approval._internal().expires_on = "2036-03-29 02:00:00"

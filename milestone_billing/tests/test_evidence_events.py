@@ -185,6 +185,18 @@ class TestEvidenceEvents(EventsCommon):
         self.assertEqual(self.count(line, "dispute.closed"), 1)
         self.assertTrue(line.verify_evidence()["ok"])
 
+    def test_legal_hold_of_its_own_outlasts_a_dispute(self):
+        line = self.create_order().milestone_line_ids[0]
+        line.action_complete()
+        line.action_set_legal_hold("court")
+        line.action_open_dispute("10.4")
+        line.action_close_dispute("won")
+        self.assertEqual((line.is_disputed, line.is_legal_hold), (False, True))
+        line.action_release_legal_hold("court")
+        line.action_open_dispute("10.4")
+        line.action_close_dispute("lost")
+        self.assertFalse(line.is_disputed or line.is_legal_hold)
+
 
 @tagged("post_install", "-at_install")
 class TestEvidenceVisits(ApprovalHttpCommon, EventsCommon):

@@ -164,6 +164,20 @@ class TestEvidenceErasure(KeepingCommon):
         self.assertEqual((last["basis"], last["ticket"]), ("request", "T-1"))
         self.assertTrue(self.line.verify_evidence()["ok"])
 
+    def test_erasure_stays_within_the_companies_of_who_erases(self):
+        self.approve()
+        other = self.env["res.company"].create({"name": "Other Co"})
+        manager = new_test_user(
+            self.env,
+            "other_manager",
+            "milestone_billing.milestone_billing_group_billing_manager,base.group_partner_manager",
+            company_ids=[(6, 0, other.ids)],
+            company_id=other.id,
+        )
+        contact = self.contact.with_user(manager)
+        self.assertEqual(contact.action_erase_milestone_evidence("T-1"), {"chains": 0})
+        self.assertIn("typed_name", self.get_names())
+
     def test_only_managers_erase_and_hold(self):
         user = self.billing_user
         for call in (

@@ -181,6 +181,9 @@ class TestWorkbookRoute(WorkbookCommon, HttpCase):
         with mute_logger("odoo.http"):
             self.assertEqual(self.url_open("/milestone_billing/xlsx/other").status_code, 404)
             self.assertEqual(self.url_open("/milestone_billing/xlsx/position?date=x").status_code, 400)
+            for ids in ("99999999999999999999", "0", "-1", "x"):
+                path = f"/milestone_billing/xlsx/position?schedules={ids}"
+                self.assertEqual(self.url_open(path).status_code, 400)
             self.authenticate("project_user", "project_user")
             self.assertEqual(self.url_open("/milestone_billing/xlsx/register").status_code, 403)
             self.authenticate(None, None)

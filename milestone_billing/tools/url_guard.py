@@ -57,7 +57,7 @@ def is_public(ip: str) -> bool:
     address = ipaddress.ip_address(ip)
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
-        if inner or address in ipaddress.ip_network("64:ff9b::/96"):
+        if inner or address.is_site_local or address in ipaddress.ip_network("64:ff9b::/96"):
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 

@@ -1,4 +1,5 @@
 from odoo import api, models
+from odoo.exceptions import UserError
 
 
 class MergePartnerAutomatic(models.TransientModel):
@@ -11,6 +12,8 @@ class MergePartnerAutomatic(models.TransientModel):
         What was approved names the contact by that reference, so an invoice would not be the one approved any more. A
         contact that evidence does not know takes it over; one that it knows by itself keeps its own.
         """
+        self._check_not_asked_together(src_partners + dst_partner)
+        self._drop_double_approvers(src_partners + dst_partner, dst_partner)
         known = [partner for partner in src_partners if self._is_in_evidence(partner)]
         if len(known) == 1 and not self._is_in_evidence(dst_partner):
             dst_partner.sudo().milestone_evidence_ref = known[0].sudo().milestone_evidence_ref
@@ -31,3 +34,30 @@ class MergePartnerAutomatic(models.TransientModel):
                 "milestone.billing.line",
             )
         )
+
+    @api.model
+    def _check_not_asked_together(self, partners):
+        """Refuse to make one person of two who were asked for the same decision: one of their answers would be lost.
+
+        :raise UserError: naming them.
+        """
+        seats = (
+            self.env["milestone.billing.approval.seat"].sudo().search([("partner_id", "in", partners.ids)])
+        )
+        for approval, found in seats.grouped("approval_id").items():
+            if len(found.partner_id) > 1:
+                raise UserError(
+                    self.env._(
+                        "%(names)s were asked as two persons to approve “%(milestone)s”. They stay two contacts.",
+                        names=", ".join(found.partner_id.mapped("name")),
+                        milestone=approval.line_id.display_name,
+                    )
+                )
+
+    @api.model
+    def _drop_double_approvers(self, partners, dst_partner):
+        """Leave one seat of the merged contacts on each schedule: a second one would take all their seats away."""
+        seats = self.env["milestone.billing.approver"].sudo().search([("partner_id", "in", partners.ids)])
+        for found in seats.grouped("schedule_id").values():
+            kept = found.filtered(lambda seat: seat.partner_id == dst_partner)[:1] or found[:1]
+            (found - kept).unlink()
