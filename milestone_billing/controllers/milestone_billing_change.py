@@ -7,6 +7,7 @@ from odoo import SUPERUSER_ID
 from odoo.http import Controller, request, route
 
 from ..tools.approval_rules import LEVELS, REFUSALS
+from .passkey import WEBAUTHN_SIZE_MAX, ask_passkey, take_passkey_nonce
 from .review import PRESENTED_AGAIN_SECONDS
 from .visit import (
     GRANT_HOURS,
@@ -98,6 +99,9 @@ class MilestoneBillingChangePage(Controller):
             return self._closed_door(status=403 if change else 404)
         values = self._read_form(form)
         values["presented_at"] = read_presentation(change, form.get("presentation"))
+        if form.get("webauthn") and not request.env.user._is_public():
+            nonce = take_passkey_nonce(change)
+            values |= {"webauthn": read_text(form["webauthn"], WEBAUTHN_SIZE_MAX), "passkey_nonce": nonce}
         visit = self._make_visit(link, kind, values["presented_at"], form)
         outcome = link.with_user(SUPERUSER_ID)._decide(kind, values, self._get_level(), visit)
         if outcome == "recorded":
@@ -176,13 +180,16 @@ class MilestoneBillingChangePage(Controller):
 
     def _render(self, change, link, status=200, problem=None, form=None):
         user, can_decide = request.env.user, bool(link and change.state == "proposed" and not link.decision)
+        level = change._get_required_level() if can_decide else ""
         reader = link.partner_id or (user.partner_id if user._is_portal() else None)
         values = {
             **change._prepare_page_values(reader),
             "link": link,
             "problem": problem,
             "can_decide": can_decide,
-            "needs_code": can_decide and user._is_public() and link._get_required_level() == "L2",
+            "needs_code": can_decide and user._is_public() and level == "L2",
+            "needs_passkey": can_decide and level == "L4",
+            "passkey_options": can_decide and user._is_portal() and ask_passkey(change, link.partner_id),
             "has_phone": bool(link and link.partner_id.phone),
             "presentation": sign_presentation(change) if can_decide else "",
             "idempotency_key": secrets.token_urlsafe(24),

@@ -7,6 +7,7 @@ from odoo import http
 from odoo.http import request
 
 from ..models.milestone_billing_approval_decision import REASON_CODES, RESERVATIONS_MAX
+from .passkey import WEBAUTHN_SIZE_MAX, ask_passkey, take_passkey_nonce
 from .visit import (
     GRANTS_MAX,
     as_text,
@@ -131,8 +132,8 @@ class Review(http.Controller):
         values = self._read_form(step, form)
         presented = read_presentation(visit.approval, form.get("presentation"))
         if form.get("webauthn") and visit.kind == "portal_user":
-            nonce = self._take_passkey_nonce(visit)
-            values |= {"webauthn": read_text(form["webauthn"], 10000), "passkey_nonce": nonce}
+            nonce = take_passkey_nonce(visit.approval)
+            values |= {"webauthn": read_text(form["webauthn"], WEBAUTHN_SIZE_MAX), "passkey_nonce": nonce}
         visitor = make_visitor(visit, f"{URL}/<uuid>/{step}", presented, form)
         outcome = visit.approval._decide(step, visitor, values)
         if outcome.code == "recorded":
@@ -211,18 +212,9 @@ class Review(http.Controller):
         return response if visit.kind == "internal_user" else name_device(response, approval.company_id)
 
     def _ask_passkey(self, visit):
-        """Prepare a signature of the logged-in approver, and keep the nonce it is tied to in the session."""
-        if visit.kind != "portal_user":
+        if visit.kind != "portal_user" or not visit.seat:
             return False
-        nonce, options = visit.approval._prepare_passkey_options(visit.seat)
-        if nonce:
-            request.session["milestone_passkey"] = {"approval": visit.approval.uuid, "nonce": nonce}
-        return options
-
-    def _take_passkey_nonce(self, visit):
-        """Give the nonce of the last form of this session, once."""
-        kept = request.session.pop("milestone_passkey", None) or {}
-        return kept.get("nonce") if kept.get("approval") == visit.approval.uuid else ""
+        return ask_passkey(visit.approval, visit.seat.partner_id)
 
     def _log_presented(self, visit):
         """Record that the page was shown: once per session and snapshot in half an hour, and not for staff."""

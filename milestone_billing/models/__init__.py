@@ -64,6 +64,7 @@ from . import milestone_billing_approval_renewal
 from . import milestone_billing_approval_snapshot
 from . import milestone_billing_approval_decision
 from . import milestone_billing_approval_code
+from . import milestone_billing_passkey
 from . import milestone_billing_approval_passkey
 from . import milestone_billing_approval_page
 from . import milestone_billing_line_portal
@@ -130,6 +131,7 @@ from . import milestone_billing_change_link
 from . import milestone_billing_change_snapshot
 from . import milestone_billing_change_mail
 from . import milestone_billing_change_code
+from . import milestone_billing_change_passkey
 from . import milestone_billing_change_contest
 from . import milestone_billing_change_page
 from . import milestone_billing_change_evidence

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from odoo import api, fields, models
 
-from ..tools.approval_rules import KEY_PATTERN, fingerprint, meets_level, required_level, within_limit
+from ..tools.approval_rules import KEY_PATTERN, fingerprint, meets_level, within_limit
 from .milestone_billing_approval_decision import REFUSALS_PER_HOUR_MAX
 
 
@@ -49,14 +49,6 @@ class MilestoneBillingChangeLink(models.Model):
         self.write({"is_closed": True} if keep_readable else {"is_revoked": True})
 
     # === DECISION ===
-
-    def _get_required_level(self):
-        change = self.change_id
-        company = change.company_id
-        amount = change.currency_id._convert(
-            abs(change.amount_total), company.currency_id, company, fields.Date.context_today(self)
-        )
-        return required_level(Decimal(str(amount)), Decimal(str(company.milestone_level2_above)))
 
     def _get_problem(self):
         """Tell why this link opens nothing now: `revoked`, `expired`, `too_late` to decide, or False.
@@ -187,7 +179,7 @@ class MilestoneBillingChangeLink(models.Model):
         amount = Decimal(str(abs(self.change_id.amount_total)))
         if not within_limit(amount, Decimal(str(self.amount_limit))):
             return "over_limit"
-        required = self._get_required_level()
+        required = self.change_id._get_required_level()
         if meets_level(level, required):
             return None
         return "otp_required" if required == "L2" else "level_too_low"

@@ -1,11 +1,12 @@
 """What the client is shown of a change order: before and after, in plain values that are frozen with its hash."""
 
 import secrets
+from decimal import Decimal
 
-from odoo import models
+from odoo import fields, models
 from odoo.tools import formatLang
 
-from ..tools.approval_rules import needed_approvals
+from ..tools.approval_rules import needed_approvals, required_level
 from ..tools.money import to_text, to_units
 
 
@@ -59,7 +60,7 @@ class MilestoneBillingChange(models.Model):
             **self._prepare_content(milestones),
             "approvers": [link._prepare_snapshot_values() for link in links],
             "quorum": needed_approvals(self.schedule_id.quorum, len(links)),
-            "levels": {"required": links._get_required_level()},
+            "levels": {"required": self._find_required_level()},
             "expires_at": self.expires_on.strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
             "consent": {
                 "id": "change",
@@ -68,6 +69,28 @@ class MilestoneBillingChange(models.Model):
                 "text": self._get_consent(),
             },
         }
+
+    def _find_required_level(self):
+        """Tell how sure we have to be who approves, by the amount that changes.
+
+        :rtype: str
+        """
+        company = self.company_id
+        amount = self.currency_id._convert(
+            abs(self.amount_total), company.currency_id, company, fields.Date.context_today(self)
+        )
+        limit, passkey = company.milestone_level2_above, company.milestone_passkey_above
+        return required_level(
+            Decimal(str(amount)), Decimal(str(limit)), Decimal(str(passkey)) if passkey else None
+        )
+
+    def _get_required_level(self):
+        """Give the level that the client was told; limits that change later are for later change orders.
+
+        :rtype: str
+        """
+        self.ensure_one()
+        return (self._get_snapshot().get("levels") or {}).get("required") or self._find_required_level()
 
     def _get_consent(self):
         return self.env._(

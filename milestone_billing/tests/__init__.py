@@ -17,6 +17,7 @@ from . import test_beside_milestones
 from . import test_change
 from . import test_change_client
 from . import test_change_guard
+from . import test_change_passkey
 from . import test_change_reminder
 from . import test_change_renewal
 from . import test_click

@@ -1,66 +1,24 @@
 import hashlib
-import json
 
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from odoo.addons.auth_passkey._vendor.webauthn.helpers import bytes_to_base64url, encode_cbor
-from odoo.tests import new_test_user, tagged
-from odoo.tools import SQL
+from odoo.addons.auth_passkey._vendor.webauthn.helpers import bytes_to_base64url
+from odoo.tests import tagged
 
-from ..tools.verify import OK, verify_passkey
+from ..tools.verify import OK
 from .common_approval import ApprovalHttpCommon
+from .common_passkey import PasskeyCommon
 
 
 @tagged("post_install", "-at_install")
-class TestApprovalPasskey(ApprovalHttpCommon):
+class TestApprovalPasskey(PasskeyCommon, ApprovalHttpCommon):
     """Above an amount the approver's own key signs the submission."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.company.milestone_passkey_above = 2000.0
-        cls.user = new_test_user(cls.env, "zoe", "base.group_portal", partner_id=cls.contact.id)
-        cls.key = ec.generate_private_key(ec.SECP256R1())
-        numbers = cls.key.public_key().public_numbers()
-        cose = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
-        passkey = cls.env["auth.passkey.key"].with_user(cls.user).sudo()
-        cls.passkey = passkey.create(
-            {"name": "Phone", "credential_identifier": bytes_to_base64url(b"key-of-zoe")}
-        )
-        cls.env.cr.execute(
-            SQL(
-                "UPDATE auth_passkey_key SET public_key = %s, create_uid = %s WHERE id = %s",
-                bytes_to_base64url(encode_cbor(cose)),
-                cls.user.id,
-                cls.passkey.id,
-            )
-        )
-        cls.passkey.invalidate_recordset()
-
-    def sign(self, page, key=None, **changes):
-        """Answer as a phone would: sign the challenge of the page."""
-        start = page.text.index('data-passkey="') + len('data-passkey="')
-        text = page.text[start : page.text.index('"', start)].replace("&#34;", '"').replace("&quot;", '"')
-        options = {**json.loads(text), **changes}
-        client = {"type": "webauthn.get", "challenge": options["challenge"], "origin": self.base_url()}
-        client_data = json.dumps(client).encode()
-        flags, count = b"\x05", (1).to_bytes(4, "big")
-        authenticator = hashlib.sha256(options["rpId"].encode()).digest() + flags + count
-        signed = authenticator + hashlib.sha256(client_data).digest()
-        signature = (key or self.key).sign(signed, ec.ECDSA(hashes.SHA256()))
-        identifier = bytes_to_base64url(b"key-of-zoe")
-        return json.dumps(
-            {
-                "id": identifier,
-                "rawId": identifier,
-                "type": "public-key",
-                "response": {
-                    "authenticatorData": bytes_to_base64url(authenticator),
-                    "clientDataJSON": bytes_to_base64url(client_data),
-                    "signature": bytes_to_base64url(signature),
-                },
-            }
-        )
+        cls.add_passkey()
 
     def open_form(self, approval):
         page = self.url_open(f"/my/milestones/{approval.uuid}/approve")
@@ -76,11 +34,7 @@ class TestApprovalPasskey(ApprovalHttpCommon):
         self.assertEqual(self.post(approval, "approve", {**form, "webauthn": answer}).status_code, 303)
         self.env.invalidate_all()
         self.assertEqual((approval.state, approval.level), ("approved", "L4"))
-        entry = approval.line_id.evidence_ids.filtered(lambda item: item.type == "approval.granted")
-        values = self.env["milestone.billing.evidence.value"].sudo().search([("entry_id", "=", entry.id)])
-        proof = values.filtered(lambda item: item.name == "webauthn_json").value
-        body = entry._get_body()
-        verdict, sentence = verify_passkey(proof, body["auth"], body["subject"])
+        verdict, sentence = self.check_signature(approval.line_id.evidence_ids)
         self.assertEqual(verdict, OK, sentence)
         self.assertTrue(approval.line_id.verify_evidence()["ok"])
         self.check_certificate(approval.line_id)
