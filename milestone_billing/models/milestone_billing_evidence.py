@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from odoo import SUPERUSER_ID, api, fields, models
+from odoo.fields import Domain
 from odoo.modules.module import Manifest
 from odoo.tools import SQL
 
@@ -43,6 +44,12 @@ class MilestoneBillingEvidence(models.Model):
         compute="_compute_owner_reference",
         compute_sudo=True,
         help="The milestone or change order whose chain this is.",
+    )
+
+    is_visible = fields.Boolean(
+        compute="_compute_is_visible",
+        search="_search_is_visible",
+        help="The user may see the milestone or change order whose chain this is.",
     )
 
     _chain_seq_unique = models.UniqueIndex(
@@ -219,3 +226,29 @@ class MilestoneBillingEvidence(models.Model):
         for entry in self:
             log = self.env._("Company log") if entry.chain_id == entry.log_id else False
             entry.owner_reference = owners.get(entry.chain_id) or log
+
+    @api.depends("chain_id")
+    @api.depends_context("uid")
+    def _compute_is_visible(self):
+        visible = self._get_visible_chains(Domain("evidence_uuid", "in", self.mapped("chain_id")))
+        for entry in self:
+            entry.is_visible = entry.chain_id in visible
+
+    @api.model
+    def _search_is_visible(self, operator, value):
+        if operator != "in" or set(value) != {True}:
+            return NotImplemented
+        return Domain("chain_id", "in", self._get_visible_chains(Domain.TRUE))
+
+    @api.model
+    def _get_visible_chains(self, domain):
+        """Give the chains of what the user may see; rules ask for it with all rights, which do not count here.
+
+        :rtype: set[str]
+        """
+        chains = set()
+        for name in ("milestone.billing.line", "milestone.billing.change"):
+            owners = self.env[name].sudo(False)
+            if owners.has_access("read"):
+                chains.update(owners.search_fetch(domain, ["evidence_uuid"]).mapped("evidence_uuid"))
+        return chains

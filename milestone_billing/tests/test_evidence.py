@@ -248,10 +248,26 @@ class TestEvidenceGuards(EvidenceCommon):
         self.assertTrue(
             entries.with_user(auditor).read(["body"]) and values.with_user(auditor).read(["value"])
         )
-        self.assertTrue(entries.with_user(self.project_user).read(["body"]))
+        self.assertTrue(entries.with_user(self.billing_user).read(["body"]))
         for records, user in ((values, self.project_user), (values, self.billing_user), (entries, nobody)):
             with self.assertRaises(AccessError):
                 records.with_user(user).read(["chain_id"])
+
+    def test_project_users_read_of_the_milestones_that_they_see(self):
+        project = self.env["project.project"].sudo().create({"name": "Site"})
+        Evidence, chain = self.Evidence.with_user(self.project_user), self.line.evidence_uuid
+        for value, is_visible in (
+            (False, False),
+            ({"privacy_visibility": "employees"}, True),
+            ({"privacy_visibility": "followers"}, False),
+        ):
+            if value:
+                project.write(value)
+                self.line.project_id = project
+            self.env.invalidate_all()
+            with self.subTest(value=value):
+                self.assertEqual(bool(Evidence.search_count([("chain_id", "=", chain)])), is_visible)
+                self.assertEqual(self.entries.with_user(self.project_user).has_access("read"), is_visible)
 
     def test_other_companies_read_nothing(self):
         auditor = self._new_user("auditor", "milestone_billing.milestone_billing_group_auditor")
