@@ -202,3 +202,37 @@ def test_a_device_that_does_not_sign_decides_nothing(reason, enter, staff, miles
         device.ask("addCredential", credential=credential)
     window.press(APPROVE)
     assert read_state(staff, milestone) == ("approved", "L4")
+
+
+@pytest.fixture
+def change(staff, milestone):
+    """A change of the client's order that waits for a signature."""
+    [line] = find(staff, "milestone.billing.line", [("id", "=", milestone["line"])], "schedule_id")
+    [product] = find(staff, "product.product", [("name", "=", "Marketing work")])
+    lines = [{"product_id": product["id"], "quantity": 10, "price_unit": 450, "name": "Ten more drafts"}]
+    made = call(
+        staff, "milestone.billing.schedule", "propose_change", [line["schedule_id"][0]], lines, "More drafts"
+    )
+    [change] = find(
+        staff, "milestone.billing.change", [("id", "=", made["change_id"])], "uuid", "evidence_uuid"
+    )
+    return change
+
+
+def test_the_client_signs_a_change_order(enter, staff, change):
+    window = enter(PHONE)
+    window.open("/my/security")
+    enrol(window)
+    window.open(f"/my/changes/{change['uuid']}")
+    window.page.check("#accept")
+    window.keep("passkey_change_phone")
+    window.check()
+    window.press(APPROVE)
+    window.keep("passkey_change_approved_phone")
+    window.check()
+    [row] = find(staff, "milestone.billing.change", [("uuid", "=", change["uuid"])], "state")
+    assert row["state"] == "approved"
+    domain = [("chain_id", "=", change["evidence_uuid"]), ("type", "=", "approval.granted")]
+    [entry] = find(staff, "milestone.billing.evidence", domain, "body")
+    auth = json.loads(entry["body"])["auth"]
+    assert (auth["level"], auth["method"]) == ("L4", ["password", "passkey"])
