@@ -38,7 +38,7 @@ class MilestoneBillingCryptoChain(models.Model):
         if left and not self.activity_ids:
             self._alarm(
                 self.env._(
-                    "The balances of %(count)s addresses are not explained by the receipts. Look at the list of balances.",
+                    "Addresses whose balance the receipts do not explain: %(count)s. Look at Balances to Sweep.",
                     count=len(left),
                 )
             )

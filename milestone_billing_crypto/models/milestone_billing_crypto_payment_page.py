@@ -64,6 +64,11 @@ class MilestoneBillingCryptoPayment(models.Model):
     def _is_expired(self):
         return bool(self.quote_id) and self.quote_id.expires_on < fields.Datetime.now()
 
+    def _is_dropped(self):
+        """Tell whether all that arrived was dropped: the payer may hold it again, or it comes back by itself."""
+        states = set(self._shown_transfers().mapped("state"))
+        return states == {"orphaned"}
+
     def _shown_transfers(self):
         return self.transfer_ids.filtered(lambda transfer: transfer.direction == "in").sorted("id")
 
@@ -214,7 +219,7 @@ class MilestoneBillingCryptoPayment(models.Model):
             text = self.env._(
                 "It differs from what was asked, so a person checks it. You need not do anything."
             )
-        elif self.exception_state == "reversed":
+        elif self.exception_state == "reversed" or (state in ("new", "waiting") and self._is_dropped()):
             style, heading = "danger", self.env._("The network has dropped your payment")
             text = self.env._(
                 "Please look into your wallet: the coins are back there, or will be sent again."

@@ -15,7 +15,6 @@ class MilestoneBillingCryptoProof(models.Model):
     _name = "milestone.billing.crypto.proof"
     _description = "Proof of Stablecoin Wallet"
     _order = "id desc"
-    _rec_name = "block_hash"
 
     chain_id = fields.Many2one(
         "milestone.billing.crypto.chain", string="Network", required=True, ondelete="restrict"
@@ -29,6 +28,13 @@ class MilestoneBillingCryptoProof(models.Model):
     line_ids = fields.One2many("milestone.billing.crypto.proof.line", "proof_id", readonly=True)
     balance_ids = fields.One2many("milestone.billing.crypto.proof.balance", "proof_id", readonly=True)
     is_proven = fields.Boolean(string="No Difference", compute="_compute_is_proven", store=True)
+
+    @api.depends("chain_id.name", "block_number")
+    def _compute_display_name(self):
+        for proof in self:
+            number = proof.block_number
+            text = self.env._("%(network)s, block %(number)s", network=proof.chain_id.name, number=number)
+            proof.display_name = text if number else proof.chain_id.name
 
     @api.depends("line_ids.unexplained_amount", "balance_ids.is_explained")
     def _compute_is_proven(self):
@@ -51,7 +57,7 @@ class MilestoneBillingCryptoProof(models.Model):
             .search([("company_id", "=", self.company_id.id), ("state", "!=", "free")])
             .filtered(lambda address: address.wallet_id.is_test == self.chain_id.is_test)
         )
-        tokens = self.chain_id._get_watched_tokens().with_company(self.company_id).filtered("journal_id")
+        tokens = self._find_tokens()
         if coin := tokens.filtered("is_native"):
             self.chain_id._compare_coin(coin, addresses)  # what came or went since the last cycle
         block, balances = self.chain_id._read_balances(addresses, tokens)
@@ -77,6 +83,14 @@ class MilestoneBillingCryptoProof(models.Model):
         self.env["milestone.billing.crypto.proof.line"].create(
             [self._prepare_line(token, openings) for token in tokens]
         )
+
+    def _find_tokens(self):
+        """Return the network's tokens that have a journal, or of which something came that waits for a person."""
+        domain = [("chain_id", "=", self.chain_id.id), ("company_id", "=", self.company_id.id)]
+        moved = self.env["milestone.billing.crypto.transfer"]._read_group(domain, ["token_id"])
+        received = {token.id for (token,) in moved}
+        tokens = self.chain_id._get_watched_tokens().with_company(self.company_id)
+        return tokens.filtered(lambda token: token.journal_id or token.id in received)
 
     def _prepare_line(self, token, openings):
         rows = self.balance_ids.filtered(lambda row: row.token_id == token)
@@ -135,7 +149,9 @@ class MilestoneBillingCryptoProof(models.Model):
         return token.peg_currency_id.round(float(units.to_decimal(base_units, token.decimals)))
 
     def _ledger_balance(self, token):
-        """Return the balance of the token's journal account in the token's peg."""
+        """Return the balance of the token's journal account in the token's peg; nothing without a journal."""
+        if not token.journal_id:
+            return 0.0
         peg = token.peg_currency_id
         field = "balance" if peg == self.company_id.currency_id else "amount_currency"
         groups = self.env["account.move.line"]._read_group(
@@ -162,6 +178,7 @@ class MilestoneBillingCryptoProofLine(models.Model):
     )
     company_id = fields.Many2one(related="proof_id.company_id", store=True, index=True)
     token_id = fields.Many2one("milestone.billing.crypto.token", required=True, ondelete="restrict")
+    symbol = fields.Char(related="token_id.symbol", string="Token Symbol")
     currency_id = fields.Many2one(related="token_id.peg_currency_id")
     journal_id = fields.Many2one("account.journal", ondelete="restrict")
     chain_units = fields.Char(string="On the Network (Base Units)")

@@ -11,6 +11,9 @@ from ..tools.json_rpc import Call
 
 _logger = logging.getLogger(__name__)
 
+#: Clocks of blocks and server may differ by this much: a block is as old as its beginning.
+_CLOCK_SKEW = timedelta(minutes=2)
+
 
 class MilestoneBillingCryptoRefund(models.Model):
     """A request to send money back. We hold no key: a person sends it, and we find it on the network.
@@ -37,6 +40,7 @@ class MilestoneBillingCryptoRefund(models.Model):
         required=True, tracking=True, help="In the token's peg; one token is one unit of it."
     )
     base_units = fields.Char(compute="_compute_base_units", store=True)
+    amount_text = fields.Char(string="To Send", compute="_compute_amount_text")
     credit_note_id = fields.Many2one(
         "account.move",
         domain="[('move_type', '=', 'out_refund'), ('state', '=', 'posted')]",
@@ -86,6 +90,11 @@ class MilestoneBillingCryptoRefund(models.Model):
             shown = token.decimals if not token.is_native else units.display_decimals(token.decimals)
             refund.base_units = str(units.base_units_up(amount, price, token.decimals, shown))
 
+    @api.depends("base_units", "token_id")
+    def _compute_amount_text(self):
+        for refund in self:
+            refund.amount_text = refund.token_id and refund.token_id._to_text(refund.base_units or 0)
+
     def write(self, vals):
         """Override: what was agreed with the payer does not change afterwards."""
         agreed = {"payment_id", "token_id", "amount"} & set(vals)
@@ -116,7 +125,7 @@ class MilestoneBillingCryptoRefund(models.Model):
                     self.env._(
                         "No final transfer of %(amount)s to %(address)s was found. Enter the transaction's hash, "
                         "or wait until it is confirmed.",
-                        amount=refund.token_id._to_text(refund.base_units),
+                        amount=refund.amount_text,
                         address=refund.payout_address,
                     )
                 )
@@ -154,13 +163,24 @@ class MilestoneBillingCryptoRefund(models.Model):
     def _prepare_line(self):
         """Return what the payer sees of a refund."""
         self.ensure_one()
+        chain, tx_hash = self.token_id.chain_id, self.state == "done" and self.tx_hash
+        labels = {
+            "requested": ("warning", self.env._("Needs your address")),
+            "confirmed": ("info", self.env._("Will be sent to you")),
+            "done": ("success", self.env._("Sent to you")),
+            "cancelled": ("secondary", self.env._("Withdrawn")),
+        }
+        style, label = labels[self.state]
         return {
             "id": self.id,
-            "amount": self.token_id._to_text(self.base_units),
-            "network": self.token_id.chain_id.name,
+            "amount": self.amount_text,
+            "network": chain.name,
             "is_open": self.state == "requested",
             "address": self.payout_address,
-            "state": dict(self._fields["state"]._description_selection(self.env))[self.state],
+            "style": style,
+            "label": label,
+            "hash": tx_hash,
+            "link": tx_hash and chain._explorer_link("tx", tx_hash),
         }
 
     # === ON THE NETWORK === #
@@ -188,7 +208,7 @@ class MilestoneBillingCryptoRefund(models.Model):
                 ("receiver", "=", normalize(self.payout_address)),
                 ("value", "=", self.base_units),
                 ("company_id", "=", self.company_id.id),
-                ("block_time", ">=", self.confirmed_on),
+                ("block_time", ">=", self.confirmed_on - _CLOCK_SKEW),
                 ("booking_state", "=", "ignored"),
                 ("sweep_id", "=", False),
             ],

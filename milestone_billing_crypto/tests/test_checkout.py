@@ -25,7 +25,7 @@ class TestCheckout(CheckoutCommon):
         self.assertIn(payment.address_id.checksum, page.text)
         self.assertIn(payment.address_id.fingerprint, page.text)
         self.assertIn("1500.00", page.text)
-        self.assertEqual(page.text.count("<svg"), 2)
+        self.assertEqual((page.text.count("<svg"), page.text.count("color-scheme:only light")), (2, 2))
         uri = re.search(r'href="(ethereum:[^"]+)"', page.text).group(1).replace("&amp;", "&")
         request = eip681.parse(uri)
         self.assertEqual((request.to, request.base_units), (payment.address_id.address, 1500 * MILLION))
@@ -177,6 +177,9 @@ class TestCheckout(CheckoutCommon):
         self.evm.reorg(2)
         self.watch(1)
         page = self.open(payment._checkout_url()).text
+        self.assertIn(
+            "The network has dropped your payment", page, "it may come back: nobody sends twice unasked"
+        )
         self.assertNotIn("<svg", page, "900 no longer is what is missing")
         self.assertIn("1500.00 DAI", page)
 

@@ -112,6 +112,20 @@ class TestWalletBooks(CryptoCommon, HttpCase):
         self.assertEqual(sorted(proof.line_ids.mapped("unexplained_amount")), [0, 3])
         self.assertFalse(proof.is_proven)
 
+    def test_proof_has_money_that_waits_in_a_token_without_a_journal(self):
+        payment = self.create_payment(300)
+        self.pay_and_settle(payment, 300 * MILLION, contract=self.usdt_contract)
+        self.assertEqual(payment.exception_state, "held")
+        self.assertFalse(self.usdt.journal_id)
+        proof = self.env["milestone.billing.crypto.proof"].create({"chain_id": self.chain.id})
+        proof.action_prove()
+        line = proof.line_ids.filtered(lambda one: one.token_id == self.usdt)
+        self.assertEqual(
+            (line.chain_amount, line.waiting_amount, line.ledger_amount, line.unexplained_amount),
+            (300, 300, 0, 0),
+        )
+        self.assertEqual(proof.display_name, f"Local, block {proof.block_number}")
+
     def test_proof_lists_each_address(self):
         payments = [self.create_payment(amount) for amount in (100, 250)]
         for payment in payments:
@@ -213,6 +227,7 @@ class TestWalletBooks(CryptoCommon, HttpCase):
         self.evm.send({"from": address, "to": self.usdc_contract.address, "data": data, "gas": hex(200_000)})
         self.watch(9)
         self.assertEqual(refund.state, "done")
+        self.assertTrue(refund.account_payment_id)
         transfer = self.env["milestone.billing.crypto.transfer"].search([("refund_id", "=", refund.id)])
         self.assertEqual((transfer.tx_hash, transfer.booking_state), (refund.tx_hash, "booked"))
         proof = self.env["milestone.billing.crypto.proof"].create({"chain_id": self.chain.id})
@@ -252,7 +267,8 @@ class TestWalletBooks(CryptoCommon, HttpCase):
         again = refund.copy({"payment_id": payment.id})
         again.sudo()._confirm_address(self.payers[7])
         before._update({"booking_state": "ignored", "refund_id": False})
-        again.sudo().confirmed_on = before.block_time + timedelta(seconds=1)
+        again.sudo().confirmed_on = before.block_time + timedelta(minutes=2, seconds=1)
+        self.evm.skip_time(5)
         send(self.usdc_contract, self.payers[7], 199 * MILLION)
         send(self.usdc_contract, self.payers[6], 200 * MILLION)
         send(self.dai_contract, self.payers[7], 200 * MILLION)
@@ -268,6 +284,7 @@ class TestWalletBooks(CryptoCommon, HttpCase):
             refund.action_find()
         self.authenticate(None, None)
         page = self.url_open(payment._checkout_url()).text
+        self.assertIn("Needs your address", page)
         token = page.split('name="csrf_token" value="')[1].split('"')[0]
         data = {"csrf_token": token, "refund_id": str(refund.id), "address": "0x123"}
         page = self.url_open(payment._checkout_url() + "/refund", data=data).text
@@ -275,7 +292,9 @@ class TestWalletBooks(CryptoCommon, HttpCase):
         own = {**data, "address": payment.address_id.checksum}
         self.assertIn("our own address", self.url_open(payment._checkout_url() + "/refund", data=own).text)
         payout = to_checksum(self.payers[7])
-        self.url_open(payment._checkout_url() + "/refund", data={**data, "address": payout})
+        page = self.url_open(payment._checkout_url() + "/refund", data={**data, "address": payout}).text
+        self.assertIn("Will be sent to you", page)
+        self.assertEqual(refund.amount_text, "200.00 USDC")
         self.assertEqual((refund.state, refund.payout_address), ("confirmed", payout))
         with self.assertRaises(UserError):
             refund.amount = 300
@@ -290,6 +309,9 @@ class TestWalletBooks(CryptoCommon, HttpCase):
         refund.action_find()
         self.assertEqual(refund.state, "done")
         self.assertEqual(refund.account_payment_id.journal_id, self.usdc.journal_id)
+        page = self.url_open(payment._checkout_url()).text
+        self.assertIn("Sent to you", page)
+        self.assertIn(f"https://explorer.example/tx/{refund.tx_hash}", page)
         receivable = self.partner_a.property_account_receivable_id
         lines = payment.transfer_ids.move_id.line_ids.filtered(lambda line: line.account_id == receivable)
         self.assertEqual(lines.amount_residual, 0)
