@@ -49,6 +49,7 @@ from . import test_invoicing
 from . import test_main_job
 from . import test_money_race
 from . import test_money_access
+from . import test_money_corners
 from . import test_order_changed
 from . import test_page_headers
 from . import test_paper_reports

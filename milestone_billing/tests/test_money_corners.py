@@ -1,0 +1,195 @@
+"""Corners of the money where one wrong line of code would cost: each was broken once, and nothing else noticed."""
+
+from odoo import Command
+from odoo.exceptions import UserError
+from odoo.tests import tagged
+
+from .test_worked_figures_deposit import DepositCommon
+
+
+class MoneyCornerCommon(DepositCommon):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.tax_10 = cls.env["account.tax"].create(
+            {"name": "VAT 10 %", "amount": 10.0, "type_tax_use": "sale", "company_id": cls.company.id}
+        )
+
+    def prepare_line(self, price, taxes):
+        return Command.create(
+            {
+                "product_id": self.service.id,
+                "price_unit": price,
+                "product_uom_qty": 1.0,
+                "tax_ids": [Command.set(taxes.ids)],
+            }
+        )
+
+    def create_two_deposits(self):
+        """One order line each for two advances, and a stage for the rest of both."""
+        order = self.create_order(
+            shares=(20, 20, 60),
+            lines=[self.prepare_line(1000.0, self.tax_20), self.prepare_line(3000.0, self.tax_20)],
+            confirm=False,
+        )
+        for deposit, order_line in zip(order.milestone_line_ids[:2], order.order_line, strict=True):
+            deposit.write(
+                {
+                    "kind": "deposit",
+                    "allocation_mode": "lines",
+                    "allocation_ids": [Command.create({"order_line_id": order_line.id, "percent": 20.0})],
+                }
+            )
+        order.milestone_schedule_id.deposit_mode = "advance"
+        order.action_confirm()
+        return order
+
+    def get_unrecovered(self, order):
+        """Give what is left of each advance by order line, in units; only what is left."""
+        left = order.milestone_schedule_id._get_unrecovered()
+        return {
+            (deposit.name, order_line): units["net"]
+            for deposit, columns in left.items()
+            for order_line, units in columns.items()
+            if units["net"]
+        }
+
+    def assertTiedOut(self, order):
+        self.assertEqual(order.milestone_schedule_id.tie_out()["differences"], [])
+        self.assertConserved(order)
+
+
+@tagged("post_install", "-at_install")
+class TestMoneyCorners(MoneyCornerCommon):
+    # === CREDIT NOTES ===
+
+    def test_two_lines_of_a_credit_note_take_back_one_order_line(self):
+        order = self.create_order(taxes=self.tax_20)
+        line = order.milestone_line_ids[0]
+        line.action_complete()
+        credit = line.invoice_ids._reverse_moves()
+        item = credit.invoice_line_ids.filtered(lambda item: item.display_type == "product")
+        item.write({"quantity": 1.0, "price_unit": 10.0})
+        item.copy(
+            {"move_id": credit.id, "price_unit": 5.0, "sale_line_ids": [Command.set(order.order_line.ids)]}
+        )
+        credit._post()
+        planned = line.allocation_ids._filter_planned()
+        self.assertEqual((planned.amount_untaxed, planned.amount_tax), (15.0, 3.0))
+        self.assertTiedOut(order)
+
+    def test_credit_of_one_rate_returns_the_deposit_of_that_rate(self):
+        order = self.create_deposit_order(
+            lines=[self.prepare_line(1000.0, self.tax_20), self.prepare_line(3000.0, self.tax_10)]
+        )
+        order.milestone_line_ids.action_complete()
+        credit = order.milestone_line_ids[-1].invoice_ids._reverse_moves()
+        credit.invoice_line_ids.filtered(lambda item: item.tax_ids == self.tax_10).unlink()
+        credit._post()
+        self.assertEqual(self.get_unrecovered(order), {("Stage 1", order.order_line[0]): 25000})
+        self.assertTiedOut(order)
+        order.milestone_line_ids[-1].action_complete()
+        self.assertFalse(self.get_unrecovered(order))
+        self.assertBilledEqualsOrder(order)
+
+    def test_credited_stage_returns_to_each_deposit_its_own(self):
+        order = self.create_two_deposits()
+        first, second = order.order_line
+        order.milestone_line_ids.action_complete()
+        self.assertFalse(self.get_unrecovered(order))
+        order.milestone_line_ids[-1].invoice_ids._reverse_moves(cancel=True)
+        self.assertEqual(self.get_unrecovered(order), {("Stage 1", first): 20000, ("Stage 2", second): 60000})
+        self.assertTiedOut(order)
+
+    def test_withdrawn_credit_note_recovers_the_deposit_again(self):
+        order = self.create_deposit_order(taxes=self.tax_20)
+        order.milestone_line_ids.action_complete()
+        credit = order.milestone_line_ids[-1].invoice_ids._reverse_moves()
+        credit._post()
+        self.assertEqual(order.milestone_schedule_id.amount_advance, 2500.0)
+        credit.button_draft()
+        self.assertEqual(order.milestone_schedule_id.amount_advance, 0.0)
+        self.assertConserved(order)
+
+    # === DOCUMENTS THAT GO ===
+
+    def test_cancelled_draft_returns_the_deposit(self):
+        self.company.milestone_invoice_posting = "draft"
+        order = self.create_deposit_order(taxes=self.tax_20)
+        order.milestone_line_ids.action_complete()
+        final = order.milestone_line_ids[-1]
+        final.invoice_ids.button_cancel()
+        self.assertEqual(order.milestone_schedule_id.amount_advance, 2500.0)
+        final.action_complete()
+        self.assertEqual(order.milestone_schedule_id.amount_advance, 0.0)
+        self.assertTiedOut(order)
+
+    def test_deleted_draft_takes_its_part_of_what_changed_meanwhile(self):
+        self.company.milestone_invoice_posting = "draft"
+        order = self.create_order(taxes=self.tax_20)
+        line = order.milestone_line_ids[1]
+        line.action_complete()
+        order.order_line.price_unit = 12000.0
+        line.invoice_ids.unlink()
+        planned = order.milestone_line_ids.allocation_ids
+        self.assertEqual(planned.mapped("amount_untaxed"), [3000.0] * 4)
+        line.action_complete()
+        self.assertEqual(line.invoice_ids.amount_untaxed, 3000.0)
+
+    # === DOCUMENTS BY HAND ===
+
+    def test_deposit_is_not_billed_beside_its_milestone(self):
+        order = self.create_deposit_order()
+        order.milestone_line_ids[0].action_complete()
+        down_payment = order.order_line.filtered("milestone_deposit_id")
+        for move_type in ("out_invoice", "out_receipt"):
+            for owned in (down_payment, order.order_line.filtered("is_milestone_billed")):
+                values = {"name": "By hand", "price_unit": 1.0, "sale_line_ids": [Command.set(owned.ids)]}
+                move = self.env["account.move"].create(
+                    {
+                        "move_type": move_type,
+                        "partner_id": self.client_company.id,
+                        "invoice_line_ids": [Command.create(values)],
+                    }
+                )
+                with self.assertRaisesRegex(UserError, "billed by its milestones alone"):
+                    move._post()
+
+    # === RETAINAGE ===
+
+    def test_release_among_earlier_invoices_bills_nothing_again(self):
+        order = self.create_retained_order(self.tax_20)
+        order.milestone_line_ids[:3].action_complete()
+        release = self.env["account.move"].browse(
+            order.milestone_schedule_id.release_retainage(amount="600")["invoice_id"]
+        )
+        final = order.milestone_line_ids[3]
+        final.action_complete()
+        rows = order.milestone_schedule_id._get_earlier_invoices(final)
+        row = next(row for row in rows if row["move_id"] == release.id)
+        self.assertEqual((row["net"], row["tax"], row["total"]), ("0.00", "0.00", "0.00"))
+        self.assertEqual(sum(float(row["net"]) for row in rows), 7500.0)
+
+    def test_retainage_is_never_due_before_the_work(self):
+        order = self.create_retained_order(self.tax_20, retainage_due_days=10)
+        order.payment_term_id = self.env["account.payment.term"].create(
+            {
+                "name": "60 days",
+                "line_ids": [Command.create({"value": "percent", "value_amount": 100, "nb_days": 60})],
+            }
+        )
+        order.milestone_line_ids[0].action_complete()
+        due = order.milestone_line_ids[0].invoice_ids.line_ids.filtered("date_maturity")
+        self.assertEqual(len(set(due.mapped("date_maturity"))), 1)
+
+    def test_defect_takes_no_more_than_is_held(self):
+        order = self.create_retained_order(self.tax_20)
+        order.milestone_line_ids[0].action_complete()
+        invoice = order.milestone_line_ids[0].invoice_ids
+        credit = invoice._reverse_moves([{"milestone_from_retainage": True}])
+        item = credit.invoice_line_ids.filtered(lambda item: item.display_type == "product")
+        item.write({"quantity": 1.0, "price_unit": 1000.0})
+        credit._post()
+        self.assertEqual((credit.amount_total, credit.amount_retained), (1200.0, -300.0))
+        self.assertEqual(self.balance(self.retainage, order), 0.0)
+        self.assertTiedOut(order)
