@@ -46,7 +46,6 @@ class AccountMove(models.Model):
         found = self._get_milestone_differences()
         if not found:
             return
-        self.invoice_payment_term_id._check_bills_whole_tax()
         difference = found[0]
 
         def text(units):
@@ -129,24 +128,3 @@ class AccountMove(models.Model):
             "other": self.env._("a line that is not from the order"),
         }
         return key.name if isinstance(key, models.BaseModel) else labels[key]
-
-
-class AccountPaymentTerm(models.Model):
-    _inherit = "account.payment.term"
-
-    def _check_bills_whole_tax(self):
-        """Refuse a term whose early discount lowers the tax of every invoice, paid early or not.
-
-        Each invoice would round its own discount, so that the milestones do not come to the order.
-
-        :raise UserError: naming the term and what to do.
-        """
-        for term in self:
-            if term.early_discount and term.early_pay_discount_computation == "mixed":
-                raise UserError(
-                    self.env._(
-                        "Payment term “%s” lowers the tax on each invoice, so milestones would not bill the tax of the "
-                        "order. Choose a term that lowers it on early payment only, or never.",
-                        term.name,
-                    )
-                )

@@ -112,14 +112,18 @@ class MilestoneBillingChangeLine(models.Model):
         :rtype: tuple[float, float]
         """
         price = price_unit * (1 - self.order_line_id.discount / 100.0)
-        totals = self._get_taxes().compute_all(
+        lowered = price * (1 - self.order_id.payment_term_id._get_tax_discount())
+        totals, taxed = (self._compute_all(amount, quantity) for amount in (price, lowered))
+        return totals["total_excluded"], taxed["total_included"] - taxed["total_excluded"]
+
+    def _compute_all(self, price, quantity):
+        return self._get_taxes().compute_all(
             price,
             currency=self.currency_id,
             quantity=quantity,
             product=self.product_id,
             partner=self.order_id.partner_id,
         )
-        return totals["total_excluded"], totals["total_included"] - totals["total_excluded"]
 
     def _get_taxes(self):
         if self.order_line_id:

@@ -50,6 +50,7 @@ class MilestoneBillingSchedule(models.Model):
             for item in credit.invoice_line_ids.filtered(lambda item: item.display_type == "product")
         ]
         values = {**self.order_id._prepare_invoice(), "transaction_ids": [], "invoice_line_ids": lines}
+        values["invoice_payment_term_id"] = False  # the money is there, and no early discount on its tax
         context = deposit._get_invoicing_context()  # replaces the caller's, on purpose
         # pylint: disable-next=context-overridden
         invoice = self.env["account.move"].sudo().with_context(context).create(values)

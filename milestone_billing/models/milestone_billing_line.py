@@ -205,6 +205,7 @@ class MilestoneBillingLine(models.Model):
         "allocation_ids.amount_untaxed",
         "allocation_ids.amount_tax",
         "order_id.currency_id",
+        "order_id.payment_term_id",
         "order_id.milestone_line_ids.invoice_ids.amount_retained",
         "order_id.milestone_line_ids.invoice_ids",
         "order_id.milestone_line_ids.sequence",

@@ -27,19 +27,38 @@ class MilestoneBillingSchedule(models.Model):
         AccountTax = self.env["account.tax"]
         lines = order._get_priced_lines()
         base_lines = [line._prepare_base_line_for_taxes_computation() for line in lines]
-        AccountTax._add_tax_details_in_base_lines(base_lines, order.company_id)
-        AccountTax._round_base_lines_tax_details(base_lines, order.company_id)
+        # What an early discount lowers the tax by, paid early or not: two lines of `sale` for each order line.
+        discounts = order._add_base_lines_for_early_payment_discount()
+        AccountTax._add_tax_details_in_base_lines(base_lines + discounts, order.company_id)
+        AccountTax._round_base_lines_tax_details(base_lines + discounts, order.company_id)
         digits = self.env["decimal.precision"].precision_get("Product Unit")
+        rows = [[line] for line in base_lines]
+        for place, discount in enumerate(discounts):
+            rows[place // 2].append(discount)
         columns = [
-            self._get_base_line_units(base_line, line.product_uom_qty, digits)
-            for line, base_line in zip(lines, base_lines, strict=True)
+            self._get_row_units(row, line.product_uom_qty, digits)
+            for line, row in zip(lines, rows, strict=True)
         ]
-        self._fit_to_order(columns, base_lines)
+        self._fit_to_order(columns, rows)
         by_line = zip(lines, columns, strict=True)
         return {line: units for line, units in by_line if line.is_milestone_billed}
 
     @api.model
-    def _fit_to_order(self, columns, base_lines):
+    def _get_row_units(self, row, quantity, digits, rounding=None):
+        """Read an order line as whole units, what its early discount takes off net and taxes included.
+
+        :param list row: base line of the order line, and those of its discount.
+        :rtype: dict
+        """
+        units = self._get_base_line_units(row[0], quantity, digits, rounding)
+        for discount in row[1:]:
+            for part, count in self._get_base_line_units(discount, 0, digits, rounding).items():
+                if part[0] in "nt":
+                    units[part] = units.get(part, 0) + count
+        return units
+
+    @api.model
+    def _fit_to_order(self, columns, rows):
         """Let whole units add up to the order's totals where the currency rounds to more than its decimals.
 
         The tax engine spreads what global rounding leaves over in decimals: in steps of 0.05 its lines may be 4.73 and
@@ -48,12 +67,12 @@ class MilestoneBillingSchedule(models.Model):
         :param list columns: units of each base line; changed in place.
         :param list base_lines: base lines of the whole order.
         """
-        currency = base_lines[0]["currency_id"] if base_lines else self.env["res.currency"]
+        currency = rows[0][0]["currency_id"] if rows else self.env["res.currency"]
         fine = 10**-currency.decimal_places
-        step = to_units(currency.rounding, fine) if base_lines else 1
+        step = to_units(currency.rounding, fine) if rows else 1
         if step == 1:
             return
-        exact = [self._get_base_line_units(base_line, 0, 0, fine) for base_line in base_lines]
+        exact = [self._get_row_units(row, 0, 0, fine) for row in rows]
         for part in {part for units in exact for part in units} - {"qty"}:
             having = [place for place, units in enumerate(exact) if part in units]
             wishes = [Fraction(exact[place][part], step) for place in having]

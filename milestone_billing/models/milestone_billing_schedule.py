@@ -190,7 +190,6 @@ class MilestoneBillingSchedule(models.Model):
         """
         for schedule in self:
             schedule.line_ids._check_plan_inputs()
-            schedule.order_id.payment_term_id._check_bills_whole_tax()
         self._check_fits_order()
         self._check_retained_taxes()
         self._check_deposit_limit()

@@ -82,8 +82,15 @@ class SaleOrderLine(models.Model):
         result = super()._compute_amount_to_invoice()
         for line in self:
             if line._has_frozen_schedule():
-                line.amount_to_invoice = line.price_total - line.amount_invoiced
+                line.amount_to_invoice = line._get_milestone_total() - line.amount_invoiced
         return result
+
+    def _get_milestone_total(self):
+        """Give what milestones bill of this line in all; payment terms may lower its tax."""
+        if not self.order_id.payment_term_id._get_tax_discount():
+            return self.price_total
+        rows = self.sudo().milestone_allocation_ids
+        return sum(rows.mapped("amount_untaxed")) + sum(rows.mapped("amount_tax"))
 
     def _get_exempt_tax_ids(self):
         """Give the ids of taxes that are booked but not charged (reverse charge)."""

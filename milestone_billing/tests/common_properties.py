@@ -43,6 +43,7 @@ SCHEDULES = st.fixed_dictionaries(
         "stop": st.sampled_from([0.0, 0.0, 60.0]),
         "chosen": st.booleans(),
         "approval": st.sampled_from([False, False, False, True]),
+        "discount": st.sampled_from([0.0, 0.0, 2.0]),
     }
 )
 METHODS = ("round_per_line", "round_globally")
@@ -152,6 +153,7 @@ class PropertyCommon(DepositCommon):
                 for price, quantity, discount, taxes, sign in lines
             ],
             pricelist_id=self.pricelists[currency].id,
+            payment_term_id=self.build_term(schedule["discount"]).id,
             confirm=False,
         )
         weights, whole = schedule["weights"], sum(schedule["weights"])
@@ -197,6 +199,22 @@ class PropertyCommon(DepositCommon):
                 }
             )
         return order
+
+    def build_term(self, percent):
+        """Create payment terms with an early discount that lowers the tax of every invoice, or give none."""
+        Term = self.env["account.payment.term"]
+        if not percent:
+            return Term
+        return Term.create(
+            {
+                "name": f"{percent} %",
+                "early_discount": True,
+                "discount_percentage": percent,
+                "discount_days": 7,
+                "early_pay_discount_computation": "mixed",
+                "line_ids": [Command.create({"value": "percent", "value_amount": 100, "nb_days": 30})],
+            }
+        )
 
     def stages(self, order):
         return order.milestone_line_ids.filtered(lambda line: line.kind != "retainage_release")

@@ -146,18 +146,6 @@ class TestBesideMilestones(RetainageCommon):
             self.assertTrue(order.milestone_schedule_id.tie_out()["ok"], computation)
             self.assertConserved(order)
 
-    def test_discount_that_lowers_the_tax_of_each_invoice_is_refused(self):
-        term = self.create_discount("mixed")
-        with self.assertRaisesRegex(UserError, "2/7 Net 30, mixed.* lowers the tax on each invoice"):
-            self.create_order(taxes=self.tax_20, payment_term_id=term.id)
-        self.company.milestone_invoice_posting = "draft"
-        order = self.create_order(taxes=self.tax_20)
-        order.milestone_line_ids[0].action_complete()
-        invoice = order.milestone_line_ids[0].invoice_ids
-        invoice.invoice_payment_term_id = term
-        with self.assertRaisesRegex(UserError, "lowers the tax on each invoice"):
-            invoice._post()
-
     def test_payment_term_in_parts_keeps_the_retainage_apart(self):
         term = self.env["account.payment.term"].create(
             {

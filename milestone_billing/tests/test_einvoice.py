@@ -84,6 +84,10 @@ class Ubl:
             category = line.find(f"{CAC}Item/{CAC}ClassifiedTaxCategory")
             key = (self.text("b:ID", category), self.amount("b:Percent", category))
             bases[key] = bases.get(key, Decimal(0)) + self.amount("b:LineExtensionAmount", line)
+        for node in self.tree.findall(f"{CAC}AllowanceCharge"):
+            category, sign = node.find(f"{CAC}TaxCategory"), self.text("b:ChargeIndicator", node) == "true"
+            key = (self.text("b:ID", category), self.amount("b:Percent", category))
+            bases[key] = bases.get(key, Decimal(0)) + self.amount("b:Amount", node) * (1 if sign else -1)
         for subtotal in total.findall(f"{CAC}TaxSubtotal"):
             category = subtotal.find(f"{CAC}TaxCategory")
             percent = self.amount("b:Percent", category)

@@ -1,0 +1,143 @@
+"""Early discounts that lower the tax of each invoice, paid early or not: milestones come to the tax of the order.
+
+`sale` and `account` add two lines for such a discount, which lower the base of the tax and leave the net as it is, and
+round its tax on each document. Here the plan of the order says by how much each milestone's tax is lower: its lines
+carry the lowered tax as a fixed amount, and the two lines of the discount lower the base alone.
+"""
+
+from odoo import models
+from odoo.exceptions import UserError
+
+from ..tools.money import to_units
+
+
+class AccountPaymentTerm(models.Model):
+    _inherit = "account.payment.term"
+
+    def _get_tax_discount(self):
+        """Give the share by which this term lowers the tax of every invoice; zero for most terms.
+
+        :rtype: float
+        """
+        is_mixed = self.early_discount and self.early_pay_discount_computation == "mixed"
+        return self.discount_percentage / 100.0 if is_mixed else 0.0
+
+
+class AccountMove(models.Model):
+    _inherit = "account.move"
+
+    def _get_milestone_tax_discount(self):
+        """Give the share by which the lines of this document carry less tax than their base has; zero for most.
+
+        :rtype: float
+        """
+        document = self.reversed_entry_id if self.reversed_entry_id.milestone_document else self
+        return document.milestone_document and document.invoice_payment_term_id._get_tax_discount()
+
+    def _prepare_product_base_line_for_taxes_computation(self, product_line):
+        """Override of `account`: a line whose tax is not fixed, as on an edited credit note, has the lowered tax, too."""
+        base_line = super()._prepare_product_base_line_for_taxes_computation(product_line)
+        share = self._get_milestone_tax_discount()
+        if share and base_line["tax_ids"] and not base_line["manual_tax_amounts"]:
+            lowered = {**base_line, "price_unit": base_line["price_unit"] * (1 - share)}
+            AccountTax = self.env["account.tax"]
+            AccountTax._add_tax_details_in_base_lines([lowered], self.company_id)
+            AccountTax._round_base_lines_tax_details([lowered], self.company_id)
+            base_line["manual_tax_amounts"] = {
+                str(data["tax"].id): {"tax_amount_currency": data["tax_amount_currency"]}
+                for data in lowered["tax_details"]["taxes_data"]
+                if not data["is_reverse_charge"]
+            }
+        return base_line
+
+    def _prepare_epd_base_line_for_taxes_computation(self, epd_line):
+        """Override of `account`: the lines of the discount lower the base; the tax is lowered on the work itself."""
+        base_line = super()._prepare_epd_base_line_for_taxes_computation(epd_line)
+        if self._get_milestone_tax_discount():
+            taxes = base_line["tax_ids"].flatten_taxes_hierarchy()
+            base_line["manual_tax_amounts"] = {str(tax.id): {"tax_amount_currency": 0.0} for tax in taxes}
+        return base_line
+
+    def _check_equals_milestone(self):
+        """Extend: the invoice lowers the tax as the order does, or neither of them."""
+        order = self.sudo().milestone_line_id.order_id
+        if self.milestone_document == "stage" and (
+            self.invoice_payment_term_id._get_tax_discount() != order.payment_term_id._get_tax_discount()
+        ):
+            raise UserError(
+                self.env._(
+                    "The payment terms of “%(milestone)s” lower its tax by another discount than those of %(order)s. "
+                    "Choose the order's payment terms on the invoice.",
+                    milestone=self.milestone_line_id.name,
+                    order=order.name,
+                )
+            )
+        return super()._check_equals_milestone()
+
+
+class SaleOrder(models.Model):
+    _inherit = "sale.order"
+
+    def write(self, vals):
+        """Override of `sale`: payment terms that lower the tax by another discount change the plan, or are refused."""
+        schedules = self.env["milestone.billing.schedule"]
+        if "payment_term_id" in vals:
+            term = self.env["account.payment.term"].browse(vals["payment_term_id"])
+            discount = term._get_tax_discount()
+            changed = self.filtered(lambda order: order.payment_term_id._get_tax_discount() != discount)
+            schedules = changed.milestone_schedule_id.sudo().filtered("is_frozen")
+            schedules._check_can_lower_tax(term)
+        result = super().write(vals)
+        schedules._on_order_changed()
+        return result
+
+
+class MilestoneBillingSchedule(models.Model):
+    _inherit = "milestone.billing.schedule"
+
+    def _check_can_freeze(self):
+        """Extend: not every order can be billed under a discount that lowers the tax of every invoice."""
+        for schedule in self:
+            schedule._check_discounted_taxes(schedule.order_id.payment_term_id)
+        return super()._check_can_freeze()
+
+    def _check_can_lower_tax(self, term):
+        """Refuse payment terms with another discount on the tax once something is billed with the present one.
+
+        :raise UserError: saying what to do.
+        """
+        for schedule in self:
+            schedule._check_discounted_taxes(term)
+            if schedule.line_ids._get_billed_allocations():
+                raise UserError(
+                    self.env._(
+                        "Milestones of %s are billed with the tax of the present payment terms. Credit them first, or keep "
+                        "terms with the same discount on the tax.",
+                        schedule.order_id.name,
+                    )
+                )
+
+    def _check_discounted_taxes(self, term):
+        if not term._get_tax_discount():
+            return
+        if to_units(self.currency_id.rounding, 10**-self.currency_id.decimal_places) != 1:
+            raise UserError(
+                self.env._(
+                    "Payment term “%(term)s” lowers the tax on every invoice, and %(currency)s is rounded to %(step)s: its "
+                    "entries would not balance. Choose another term.",
+                    term=term.name,
+                    currency=self.currency_id.name,
+                    step=self.currency_id.rounding,
+                )
+            )
+        lines = self.order_id.order_line.filtered("is_milestone_billed")
+        included = lines.tax_ids.flatten_taxes_hierarchy().filtered("price_include")
+        if included:
+            raise UserError(
+                self.env._(
+                    "Payment term “%(term)s” lowers the tax on every invoice, and tax “%(tax)s” is part of the price: the "
+                    "order and its invoices would not agree. Choose another term, or prices without tax.",
+                    term=term.name,
+                    tax=included[0].name,
+                )
+            )
