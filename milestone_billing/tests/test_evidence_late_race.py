@@ -29,7 +29,13 @@ class TestEvidenceLateRace(AnswerRaceCommon):
             link = self.env_of(cr)["milestone.billing.approval"].browse(approval_id).link_ids
             link.state = "queued"
             link._send()
+            self.addCleanup(self.drop_mail, link.message_id)
             return link.message_id
+
+    def drop_mail(self, message_id):
+        """Remove what other tests would take for their own mail."""
+        with self.registry.cursor() as cr:
+            self.env_of(cr)["mail.mail"].search([("message_id", "=", message_id)]).unlink()
 
     def test_mail_that_went_out_stays_sent_while_the_client_is_on_the_page(self):
         approval_id, _key, _links = self.submit()
@@ -45,7 +51,7 @@ class TestEvidenceLateRace(AnswerRaceCommon):
         self.assertEqual(self.get_types(approval_id)[-2:], ["review.presented", "request.delivery"])
         with self.registry.cursor() as cr:
             mail = self.env_of(cr)["mail.mail"].search([("message_id", "=", message_id)])
-            self.assertIn(mail.state, ("sent", False), "it is not sent a second time")
+            self.assertFalse(mail, "it is deleted when it went out, and not sent a second time")
 
     def test_certificate_that_two_ask_for_at_once_is_issued_once(self):
         approval_id, _key, _links = self.submit()
