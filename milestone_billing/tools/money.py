@@ -1,6 +1,6 @@
 """Whole units of a currency: the only place where amounts are rounded."""
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from fractions import Fraction
 
 
@@ -14,8 +14,11 @@ def to_units(amount, rounding):
     :param rounding: smallest amount of the currency, e.g. ``0.01`` or ``0.05``.
     :return: whole units.
     :rtype: int
+    :raise ArithmeticError: if it is no finite number.
     """
     quotient = Decimal(repr(amount) if isinstance(amount, float) else str(amount)) / Decimal(str(rounding))
+    if not quotient.is_finite():
+        raise InvalidOperation(f"no amount: {quotient}")
     return int(quotient.to_integral_value(rounding=ROUND_HALF_UP))
 
 
