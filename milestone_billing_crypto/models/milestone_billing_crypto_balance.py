@@ -81,7 +81,7 @@ class MilestoneBillingCryptoBalance(models.Model):
         chains = self.env["milestone.billing.crypto.chain"]._find_watched()
         for index, chain in enumerate(chains):
             try:
-                chain._sweep()
+                chain._sweep(commit=True)
             except UserError as error:
                 self.env.cr.rollback()
                 _logger.warning("Balances of stablecoin network %s could not be read: %s", chain.id, error)

@@ -17,8 +17,12 @@ _OPENINGS_MAX = 50
 class MilestoneBillingCryptoChain(models.Model):
     _inherit = "milestone.billing.crypto.chain"
 
-    def _sweep(self):
-        """Compare the balances of all offered addresses with the receipts, and recover what was missed."""
+    def _sweep(self, commit=False):
+        """Compare the balances of all offered addresses with the receipts, and recover what was missed.
+
+        :param bool commit: commit around each recovery, as the scheduled job does: it takes long, and the watcher
+            goes on meanwhile.
+        """
         self.ensure_one()
         tokens = self._get_watched_tokens()
         tokens._read_price()
@@ -27,14 +31,16 @@ class MilestoneBillingCryptoChain(models.Model):
         )
         logged = tokens.filtered(lambda token: not token.is_native)
         block, balances = self._read_balances(addresses, logged)
-        suspects = self._find_unexplained(addresses, balances)
+        suspects = self._find_unexplained(addresses, balances, block)
         if suspects:
-            self._recover(suspects, block.number)
+            self._recover(suspects, block.number, commit)
             self._note_token_openings(logged, suspects, balances, block)
-        if coin := tokens - logged:
-            balances.update(self._compare_coin(coin, addresses)[1])
         self._store_balances(addresses, balances, block)
-        left = self._find_unexplained(addresses, balances)
+        left = self._find_unexplained(addresses, balances, block)
+        if coin := tokens - logged:
+            block, balances = self._compare_coin(coin, addresses)
+            self._store_balances(addresses, balances, block)
+            left |= self._find_unexplained(addresses, balances, block)
         if left and not self.activity_ids:
             self._alarm(
                 self.env._(
@@ -53,14 +59,18 @@ class MilestoneBillingCryptoChain(models.Model):
         found = self.env["milestone.billing.crypto.balance"].search(domain)
         return {(one.address_id.id, one.token_id.id): int(one.opening_units) for one in found}
 
-    def _expected_balances(self, addresses):
-        """Return ``{(address id, token id): base units}`` by the transfers that stand, and what was there before."""
+    def _expected_balances(self, addresses, last=None):
+        """Return ``{(address id, token id): base units}`` by the transfers that stand, and what was there before.
+
+        :param int last: block up to which transfers count; default is all.
+        """
         ours = {address.address: address.id for address in addresses}
         expected = defaultdict(int, self._opening_balances(addresses))
         transfers = self.env["milestone.billing.crypto.transfer"].search_fetch(
             [
                 ("chain_id", "=", self.id),
                 ("state", "!=", "orphaned"),
+                ("block_number", "<=", last or transfer_log.BLOCK_MAX),
                 "|",
                 ("receiver", "in", list(ours)),
                 ("sender", "in", list(ours)),
@@ -74,8 +84,8 @@ class MilestoneBillingCryptoChain(models.Model):
                 expected[ours[transfer.sender], transfer.token_id.id] -= int(transfer.value)
         return expected
 
-    def _find_unexplained(self, addresses, balances):
-        expected = self._expected_balances(addresses)
+    def _find_unexplained(self, addresses, balances, block):
+        expected = self._expected_balances(addresses, block.number)
         ids = {
             address_id
             for (address_id, token_id), units in balances.items()
@@ -83,11 +93,22 @@ class MilestoneBillingCryptoChain(models.Model):
         }
         return addresses.filtered(lambda address: address.id in ids)
 
-    def _recover(self, addresses, last):
-        """Look up what an address received or sent unseen, from when it was offered on."""
+    def _recover(self, addresses, last, commit=False):
+        """Look up what an address received or sent unseen, from when it was offered on.
+
+        A commit before the record is written lets this transaction see how far the watcher got since; one after
+        it lets the watcher go on.
+        """
+        Cron = self.env["ir.cron"]
         for address in addresses:
             first, span = self._get_recovery_range(address, last)
-            self._record_unseen(self._find_transfers(address, first, last, span))
+            if not (found := self._find_transfers(address, first, last, span)):
+                continue
+            if commit:
+                Cron._commit_progress()
+            self._record_unseen(found)
+            if commit:
+                Cron._commit_progress()
 
     def _get_recovery_range(self, address, last):
         """Return the block from which on an address is looked up, surely before it was offered, and the step."""
@@ -106,8 +127,8 @@ class MilestoneBillingCryptoChain(models.Model):
         known = Balance.search([("chain_id", "=", self.id), ("address_id", "in", addresses.ids)])
         done = {(one.address_id.id, one.token_id.id) for one in known}
         new = []
-        for address in self._find_unexplained(addresses, balances)[:_OPENINGS_MAX]:
-            expected = self._expected_balances(address)
+        for address in self._find_unexplained(addresses, balances, block)[:_OPENINGS_MAX]:
+            expected = self._expected_balances(address, block.number)
             for key, held in self._ask_before(address, tokens, block.number).items():
                 if held and key not in done and balances[key] - expected[key] == held:
                     values = self._prepare_balance_values(key, balances[key], balances[key], block)
@@ -147,7 +168,7 @@ class MilestoneBillingCryptoChain(models.Model):
             (record.address_id.id, record.token_id.id): record
             for record in Balance.search([("chain_id", "=", self.id), ("address_id", "in", addresses.ids)])
         }
-        expected, new = self._expected_balances(addresses), []
+        expected, new = self._expected_balances(addresses, block.number), []
         for key, units in balances.items():
             values = self._prepare_balance_values(key, units, expected[key], block)
             if key in known:

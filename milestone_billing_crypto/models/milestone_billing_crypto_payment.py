@@ -105,9 +105,13 @@ class MilestoneBillingCryptoPayment(models.Model):
         return f"/payment/{PROVIDER_CODE}/{self.sudo().access_token}"
 
     def _offered_tokens(self):
-        """Return the tokens that may be chosen now: accepted, of the right kind of network, quotable."""
+        """Return the tokens that may be chosen now: accepted, of the right kind of network, quotable.
+
+        A provider that was switched off since takes no new payments, not even on pages that are open.
+        """
         self.ensure_one()
-        tokens = self.provider_id.sudo().crypto_token_ids
+        provider = self.provider_id.sudo()
+        tokens = provider.crypto_token_ids if provider.state != "disabled" else provider.crypto_token_ids[:0]
         return tokens.filtered(lambda token: token.is_test != self.is_live and self._is_offered(token))
 
     def _is_offered(self, token):

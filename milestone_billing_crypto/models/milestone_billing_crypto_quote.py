@@ -64,9 +64,7 @@ class MilestoneBillingCryptoQuote(models.Model):
         is_shared = payment.address_id.wallet_id.mode == "fixed"
         payment.quote_ids.filtered(lambda quote: quote.token_id == token and not is_shared)._release()
         if is_shared:
-            base_units = self._free_amount(
-                payment.address_id, token, base_units, 10 ** (token.decimals - shown)
-            )
+            base_units = self._free_amount(payment, token, base_units, 10 ** (token.decimals - shown))
         return self.create(
             {
                 "payment_id": payment.id,
@@ -82,12 +80,24 @@ class MilestoneBillingCryptoQuote(models.Model):
             }
         )
 
-    def _free_amount(self, address, token, base_units, step):
+    def _free_amount(self, payment, token, base_units, step):
+        """Return an amount at or a little above the due one that no other payment waits for.
+
+        One that this payment has already is kept, so that asking again and again does not use up the amounts.
+        """
+        address = payment.address_id
         address.lock_for_update()
-        taken = self.search(
+        reserved = self.search(
             [("address_id", "=", address.id), ("token_id", "=", token.id), ("is_reserved", "=", True)]
-        ).mapped("base_units")
-        amount = matching.tail_amount(base_units, step, map(int, taken), AMOUNT_TAIL_SPAN)
+        )
+        own = reserved.filtered(lambda quote: quote.payment_id == payment)
+        end = base_units + AMOUNT_TAIL_SPAN * step
+        if again := own.filtered(lambda quote: base_units <= int(quote.base_units) < end)[:1]:
+            again._release()
+            again.flush_recordset(["is_reserved"])  # before the new one takes the amount
+            return int(again.base_units)
+        taken = map(int, reserved.mapped("base_units"))
+        amount = matching.tail_amount(base_units, step, taken, AMOUNT_TAIL_SPAN)
         if amount is None:
             raise UserError(
                 self.env._("Too many payments of this amount are open. Please choose another token.")

@@ -177,7 +177,21 @@ class MilestoneBillingCryptoWallet(models.Model):
                     "A wallet in use cannot be changed, because payers may know its addresses. Add another one."
                 )
             )
+        if vals.get("active") is False:
+            self._check_unused()
         return super().write(vals)
+
+    def _check_unused(self):
+        """Refuse to archive a wallet whose addresses are offered to payers: they would go on to be."""
+        providers = self.env["payment.provider"].sudo()
+        domain = [("crypto_wallet_id", "in", self.ids), ("state", "!=", "disabled")]
+        if provider := providers.search(domain, limit=1):
+            raise UserError(
+                self.env._(
+                    "“%(provider)s” offers the addresses of this wallet. Choose another wallet there first.",
+                    provider=provider.display_name,
+                )
+            )
 
     def message_post(self, *, body="", **kwargs):
         """Override of `mail` to refuse secrets in notes."""

@@ -2,7 +2,7 @@ import gzip
 from unittest.mock import patch
 
 from odoo import Command, fields
-from odoo.exceptions import ValidationError
+from odoo.exceptions import UserError, ValidationError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
@@ -129,6 +129,70 @@ class TestOrderOfEvents(CryptoCommon):
         self.chain._sweep()
         self.watch()
         self.assertEqual(len(payment.transfer_ids), 1, "a payment, not what was there before")
+        self.assert_paid(payment)
+
+    def test_watcher_goes_on_while_a_missed_payment_is_looked_up(self):
+        missed, other = self.create_payment(1500), self.create_payment(200)
+        self.proxy.rule = lambda call, result: [] if call["method"] == "eth_getLogs" else result
+        self.pay(missed)
+        self.watch(1)
+        self.proxy.reset()
+        Chain, happened = type(self.chain), []
+        find, lock = Chain._find_transfers, Chain._lock_cursor
+
+        def find_slowly(chain, *args):
+            found = find(chain, *args)
+            self.pay(other)
+            chain._read_once()  # the watcher, in between
+            return found
+
+        def lock_after(chain, cursor):
+            happened.append("lock")
+            return lock(chain, cursor)
+
+        with (
+            patch.object(Chain, "_find_transfers", find_slowly),
+            patch.object(Chain, "_lock_cursor", lock_after),
+            patch.object(
+                self.env.registry["ir.cron"], "_commit_progress", lambda *_args: happened.append("commit")
+            ),
+        ):
+            self.chain._sweep(commit=True)
+        self.assertEqual(happened[-3:], ["commit", "lock", "commit"], "a fresh look, and no lock kept")
+        self.assertEqual((len(missed.transfer_ids), len(other.transfer_ids)), (1, 1))
+        balances = self.env["milestone.billing.crypto.balance"].search([])
+        self.assertEqual(set(balances.mapped("state")), {"ok"}, "what came since is not held against it")
+        self.watch(3)
+        self.assert_paid(missed)
+        self.assert_paid(other)
+
+    def test_wallet_that_payers_are_sent_to_cannot_be_archived(self):
+        with self.assertRaisesRegex(UserError, "Choose another wallet"):
+            self.wallet.active = False
+        self.provider.crypto_wallet_id = self._create_wallet(
+            {"mode": "fixed", "fixed_address": f"0x{CryptoCommon.index + 7 * 10**6:040x}"}
+        )
+        self.wallet.active = False
+
+    def test_asking_again_on_a_shared_address_keeps_the_amount(self):
+        self.provider.crypto_wallet_id = self._create_wallet(
+            {"mode": "fixed", "fixed_address": f"0x{CryptoCommon.index + 8 * 10**6:040x}"}
+        )
+        self.create_payment(1500)
+        payment = self.create_payment(1500)
+        for _time in range(3):
+            payment._choose(self.usdc)
+        self.assertEqual(set(payment.quote_ids.mapped("base_units")), {"1500000001"})
+        self.assertEqual(payment.quote_ids.filtered("is_reserved"), payment.quote_id)
+        self.pay_and_settle(payment)
+        self.assert_paid(payment)
+
+    def test_provider_that_is_switched_off_names_no_more_prices_and_still_takes_what_was_sent(self):
+        payment = self.create_payment(1500)
+        self.provider.state = "disabled"
+        with self.assertRaisesRegex(UserError, "not offered"):
+            payment._choose(self.usdc)
+        self.pay_and_settle(payment)
         self.assert_paid(payment)
 
     # === QUOTES === #

@@ -12,7 +12,9 @@ from .address import AddressError, from_topic
 #: keccak256("Transfer(address,address,uint256)"), EIP-20.
 TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 _HASH_RE = re.compile(r"0x[0-9a-fA-F]{64}")
-_ORDINAL_MAX = 2**31 - 1
+
+#: A larger number of a block or log is of no network, and of no database's integer.
+BLOCK_MAX = 2**31 - 1
 
 
 class RangeError(ValueError):
@@ -54,10 +56,10 @@ def quantity(value) -> int:
 def ordinal(value) -> int:
     """Read the number of a block or of a log.
 
-    :raise RangeError: if it is none, or larger than any network's and than a database's integer.
+    :raise RangeError: if it is none, or too large.
     """
     number = quantity(value)
-    if number > _ORDINAL_MAX:
+    if number > BLOCK_MAX:
         raise RangeError(f"not the number of a block or log: {value}")
     return number
 
