@@ -70,6 +70,19 @@ class TestCheckout(CheckoutCommon):
         self.assertEqual(response.headers["X-Robots-Tag"], "noindex, nofollow")
         self.assertNotIn("SecretProviderKey", response.text)
 
+    def test_answers_of_the_framework_keep_the_address_private_too(self):
+        good = self.begin()._checkout_url()
+        answers = {
+            404: self.url_open(good + "x"),
+            405: self.url_open(good + "/choose"),
+            400: self.url_open(good + "/choose", data={"token_id": "1"}),
+        }
+        for status, response in answers.items():
+            self.assertEqual(response.status_code, status)
+            self.assertEqual(response.headers["Referrer-Policy"], "no-referrer", status)
+            self.assertEqual(response.headers["Cache-Control"], "no-store", status)
+            self.assertEqual(response.headers["X-Frame-Options"], "DENY", status)
+
     def test_wrong_token_and_wrong_method_get_nothing(self):
         payment = self.begin()
         good = payment._checkout_url()
