@@ -193,3 +193,130 @@ class TestMoneyCorners(MoneyCornerCommon):
         self.assertEqual((credit.amount_total, credit.amount_retained), (1200.0, -300.0))
         self.assertEqual(self.balance(self.retainage, order), 0.0)
         self.assertTiedOut(order)
+
+
+@tagged("post_install", "-at_install")
+class TestRetainageCorners(MoneyCornerCommon):
+    def release(self, order, **how):
+        answer = order.milestone_schedule_id.release_retainage(**how)
+        return self.env["account.move"].browse(answer["invoice_id"])
+
+    def residuals(self, order):
+        """Give what is still held on each invoice that held something back."""
+        stages = order.milestone_line_ids.invoice_ids.filtered(
+            lambda move: move.milestone_document == "stage" and move.state == "posted"
+        )
+        items = stages.sorted("id").line_ids.filtered("milestone_retainage")
+        return items.mapped("amount_residual")
+
+    # === HOW MUCH ===
+
+    def test_limit_counts_what_was_released_since(self):
+        order = self.create_retained_order(retainage_cap=400.0)
+        order.milestone_line_ids[:2].action_complete()
+        self.release(order)
+        order.milestone_line_ids[2:].action_complete()
+        stages = order.milestone_line_ids.filtered(lambda line: line.kind != "retainage_release")
+        self.assertEqual(stages.invoice_ids.sorted("id").mapped("amount_retained"), [250.0, 150.0, 0.0, 0.0])
+
+    def test_reverse_charge_is_no_part_of_the_contract(self):
+        parts = [
+            Command.create({"repartition_type": "base"}),
+            Command.create({"repartition_type": "tax", "factor_percent": 100}),
+            Command.create({"repartition_type": "tax", "factor_percent": -100}),
+        ]
+        reverse = self.env["account.tax"].create(
+            {
+                "name": "Reverse 21 %",
+                "amount": 21.0,
+                "type_tax_use": "sale",
+                "company_id": self.company.id,
+                "invoice_repartition_line_ids": parts,
+                "refund_repartition_line_ids": parts,
+            }
+        )
+        order = self.create_retained_order(reverse, retainage_base="gross", retainage_stop_percent=50.0)
+        order.milestone_line_ids.action_complete()
+        moves = order.milestone_line_ids.invoice_ids.sorted("id")
+        self.assertEqual(moves.mapped("amount_retained"), [250.0, 250.0, 0.0, 0.0])
+
+    def test_nothing_is_held_back_of_retainers(self):
+        order = self.create_order(confirm=False)
+        order.milestone_line_ids[0].kind = "retainer"
+        order.milestone_schedule_id.retainage_percent = 10.0
+        order.action_confirm()
+        order.milestone_line_ids[:2].action_complete()
+        moves = order.milestone_line_ids.invoice_ids.sorted("id")
+        self.assertEqual(moves.mapped("amount_retained"), [0.0, 250.0])
+
+    # === RELEASES ===
+
+    def test_drafted_release_is_not_released_again(self):
+        order = self.create_retained_order()
+        order.milestone_line_ids[:2].action_complete()
+        self.company.milestone_invoice_posting = "draft"
+        release = self.release(order, amount="400")
+        self.assertEqual(release.state, "draft")
+        with self.assertRaisesRegex(UserError, "100.00"):
+            self.release(order, amount="100.01")
+        self.release(order)
+        with self.assertRaisesRegex(UserError, "Nothing can be released"):
+            self.release(order)
+
+    def test_release_clears_no_draft(self):
+        order = self.create_retained_order()
+        order.milestone_line_ids[0].action_complete()
+        self.company.milestone_invoice_posting = "draft"
+        order.milestone_line_ids[1].action_complete()
+        release = self.release(order)
+        release._post()
+        self.assertEqual((release.state, release.amount_total), ("posted", 250.0))
+        self.assertEqual(self.residuals(order), [0.0])
+
+    def test_reversed_release_is_held_on_its_invoices_again(self):
+        order = self.create_retained_order(shares=(50, 50))
+        order.milestone_line_ids.action_complete()
+        release = self.release(order, amount="750")
+        self.assertEqual(self.residuals(order), [0.0, 250.0])
+        release._reverse_moves(cancel=True)
+        self.assertEqual(self.residuals(order), [500.0, 500.0])
+        self.assertTiedOut(order)
+
+    def test_release_credited_in_part_is_held_on_the_newest_invoice(self):
+        order = self.create_retained_order(shares=(50, 50))
+        order.milestone_line_ids.action_complete()
+        release = self.release(order, amount="750")
+        credit = release._reverse_moves()
+        credit.invoice_line_ids.filtered(lambda item: item.display_type == "product").price_unit = 100.0
+        credit._post()
+        self.assertEqual(self.residuals(order), [0.0, 350.0])
+        self.assertTiedOut(order)
+
+    def test_cancelled_stage_takes_back_nothing_that_was_released(self):
+        order = self.create_retained_order(shares=(50, 50))
+        order.milestone_line_ids.action_complete()
+        self.release(order, amount="500")
+        credit = order.milestone_line_ids[0].invoice_ids._reverse_moves(cancel=True)
+        self.assertEqual((credit.amount_total, credit.amount_retained), (5000.0, 0.0))
+        self.assertEqual(self.residuals(order), [0.0, 500.0])
+        self.assertTiedOut(order)
+
+    def test_release_is_no_turnover(self):
+        order = self.create_retained_order(self.tax_20)
+        order.milestone_line_ids.action_complete()
+        release = self.release(order)
+        self.env.flush_all()
+        rows = self.env["account.invoice.report"].search(
+            [("move_id", "in", order.milestone_line_ids.invoice_ids.ids)]
+        )
+        self.assertEqual(sum(rows.mapped("price_subtotal")), 10000.0)
+        self.assertNotIn(release, rows.move_id)
+
+    def test_payment_after_the_release_is_told_once(self):
+        order = self.create_retained_order(shares=(50, 50))
+        line = order.milestone_line_ids[0]
+        line.action_complete()
+        self.release(order)
+        self.pay(line.invoice_ids)
+        self.assertEqual(line.invoice_status, "paid")
+        self.assertEqual(line.evidence_ids.mapped("type").count("payment.confirmed"), 1)
