@@ -4,6 +4,7 @@ from . import (
     test_checkout,
     test_checkout_lang,
     test_coin,
+    test_guards,
     test_milestone,
     test_order_of_events,
     test_race,

@@ -1,0 +1,176 @@
+from datetime import timedelta
+
+from odoo import fields
+from odoo.exceptions import UserError
+from odoo.tests import tagged
+
+from .common import MILLION, CryptoCommon
+
+
+@tagged("post_install", "-at_install")
+class TestGuards(CryptoCommon):
+    """Each condition that keeps money from being taken twice, for another one, or at a wrong rate, by itself."""
+
+    def setUp(self):
+        super().setUp()
+        self.other_company = self.env["res.company"].create({"name": "Other"})
+
+    def hold(self, amount=100):
+        """Return a receipt that waits for a person, of a payment that came late."""
+        self.provider.crypto_late_policy = "hold"
+        payment = self.create_payment(amount)
+        payment.quote_id.expires_on = "2020-01-01"
+        self.pay_and_settle(payment)
+        self.assertEqual(payment.transfer_ids.booking_state, "held")
+        return payment.transfer_ids
+
+    def move_to(self, record, company):
+        """Let a record belong to another company, as no way over the models does."""
+        self.env.flush_all()
+        self.env.cr.execute(
+            f'UPDATE "{record._table}" SET company_id = %s WHERE id = %s', [company.id, record.id]
+        )
+        record.invalidate_recordset(["company_id"])
+
+    def send_out(self, payment, to, units):
+        """Send tokens from a payment's address, as the merchant's wallet does; returns the recorded transfer."""
+        address = payment.address_id.address
+        self.evm.rpc("anvil_impersonateAccount", address)
+        self.evm.pay_coin(address, 10**17)
+        data = self.usdc_contract.data("transfer", to, units)
+        self.evm.send({"from": address, "to": self.usdc_contract.address, "data": data, "gas": hex(200_000)})
+        self.watch(9)
+        return self.env["milestone.billing.crypto.transfer"].search(
+            [("sender", "=", address), ("direction", "=", "out"), ("state", "=", "final")]
+        )
+
+    # === RECEIPTS === #
+
+    def test_receipt_is_assigned_in_its_company_and_mode_only(self):
+        transfer = self.hold().sudo()
+        other = self.create_payment(200)
+        self.move_to(other, self.other_company)
+        with self.assertRaisesRegex(UserError, "in its company"):
+            transfer.action_assign(other.id)
+        self.move_to(other, self.company)
+        other.transaction_id.sudo().is_live = True
+        with self.assertRaisesRegex(UserError, "Test money"):
+            transfer.action_assign(other.id)
+        self.assertEqual((transfer.booking_state, other.amount_pending), ("held", 0))
+
+    def test_receipt_that_is_booked_is_neither_accepted_assigned_nor_left_out(self):
+        transfer, other = self.hold(), self.create_payment(100)
+        transfer.action_accept()
+        self.watch()
+        self.assertEqual(transfer.booking_state, "booked")
+        move = transfer.move_id
+        for action in (
+            transfer.action_accept,
+            transfer.action_ignore,
+            lambda: transfer.action_assign(other.id),
+        ):
+            with self.assertRaises(UserError):
+                action()
+        self.watch()
+        self.assertEqual((transfer.booking_state, transfer.move_id), ("booked", move))
+        self.assertNotEqual(transfer.payment_id, other)
+
+    def test_late_receipt_is_worth_what_it_was_on_its_day_rounded_to_the_nearest(self):
+        euro = self.env.ref("base.EUR")
+        euro.active = True
+        rates, today = self.env["res.currency.rate"], fields.Date.today()
+        rates.search([("currency_id", "=", euro.id)]).unlink()
+        for days, rate in ((0, 0.5), (3, 0.25)):
+            day = today - timedelta(days=days)
+            rates.create({"currency_id": euro.id, "name": day, "rate": rate, "company_id": self.company.id})
+        payment = self.create_payment(100, currency=euro)
+        self.pay_and_settle(payment, 1_010000)
+        transfer = payment.transfer_ids
+        value = transfer._prepare_value(payment, payment.quote_id, "late")["amount_value"]
+        self.assertEqual(value, 0.51, "1.01 at 0.5 is 0.505")
+        transfer._update({"block_time": transfer.block_time - timedelta(days=2)})
+        value = transfer._prepare_value(payment, payment.quote_id, "late")["amount_value"]
+        self.assertEqual(value, 0.25, "1.01 at 0.25 is 0.2525")
+
+    # === REFUNDS === #
+
+    def test_transfer_stands_for_a_refund_only_when_everything_fits(self):
+        payment = self.create_payment(1500)
+        self.pay_and_settle(payment, 1700 * MILLION)
+        sent = self.send_out(payment, self.payers[7], 200 * MILLION)
+        refund = self.env["milestone.billing.crypto.refund"].create(
+            {"payment_id": payment.id, "token_id": self.usdc.id, "amount": 200}
+        )
+        refund = refund.sudo()
+        refund._confirm_address(self.payers[7])
+        confirmed_on = sent.block_time
+        refund.confirmed_on = confirmed_on
+        self.assertEqual(refund._find_transfer(), sent)
+        sweep = self.env["milestone.billing.crypto.sweep"].sudo()
+        sweep = sweep.create({"company_id": self.company.id, "token_id": self.usdc.id})
+        for values in (
+            {"booking_state": "booked"},
+            {"sweep_id": sweep.id},
+            {"state": "seen"},
+            {"direction": "in"},
+        ):
+            before = {name: sent._fields[name].convert_to_write(sent[name], sent) for name in values}
+            sent._update(values)
+            self.assertFalse(refund._find_transfer(), values)
+            sent._update(before)
+        for values in (
+            {"base_units": str(199 * MILLION)},
+            {"payout_address": self.payers[6]},
+            {"confirmed_on": confirmed_on + timedelta(minutes=3)},
+        ):
+            before = {name: refund[name] for name in values}
+            refund.write(values)
+            self.assertFalse(refund._find_transfer(), values)
+            refund.write(before)
+        self.move_to(sent, self.other_company)
+        self.assertFalse(refund._find_transfer(), "of another company")
+        self.move_to(sent, self.company)
+        self.assertEqual(refund._find_transfer(), sent)
+
+    def test_refund_that_was_agreed_is_not_changed_and_a_booked_one_not_cancelled(self):
+        payment = self.create_payment(1500)
+        self.pay_and_settle(payment, 1700 * MILLION)
+        refund = self.env["milestone.billing.crypto.refund"].create(
+            {"payment_id": payment.id, "token_id": self.usdc.id, "amount": 200}
+        )
+        refund.sudo()._confirm_address(self.payers[7])
+        address = refund.payout_address
+        with self.assertRaisesRegex(UserError, "no longer open"):
+            refund.sudo()._confirm_address(self.payers[6])
+        for values in ({"amount": 900}, {"token_id": self.dai.id}):
+            with self.assertRaisesRegex(UserError, "has confirmed"):
+                refund.write(values)
+        self.assertEqual((refund.payout_address, refund.amount), (address, 200))
+        refund.sudo().confirmed_on -= timedelta(minutes=5)
+        self.send_out(payment, self.payers[7], 200 * MILLION)
+        self.assertEqual(refund.state, "done")
+        with self.assertRaisesRegex(UserError, "booked already"):
+            refund.action_cancel()
+
+    # === RATES AND BOOKS === #
+
+    def test_rate_of_another_company_or_a_later_day_is_none(self):
+        peso, today = self.env.ref("base.MXN"), fields.Date.today()
+        peso.active = True
+        rates = self.env["res.currency.rate"]
+        rates.search([("currency_id", "=", peso.id)]).unlink()
+        for day, company in ((today, self.other_company), (today + timedelta(days=1), self.company)):
+            values = {"currency_id": peso.id, "name": day, "rate": 18, "company_id": company.id}
+            rates.create(values)
+            self.assertFalse(self.provider._can_quote(peso), values)
+        rates.create({"currency_id": peso.id, "name": today, "rate": 18, "company_id": self.company.id})
+        self.assertTrue(self.provider._can_quote(peso))
+
+    def test_proof_counts_what_waits_in_its_own_company_only(self):
+        transfer = self.hold(300)
+        proof = self.env["milestone.billing.crypto.proof"].create({"chain_id": self.chain.id})
+        for company, waiting, is_proven in ((self.other_company, 0, False), (self.company, 300, True)):
+            self.move_to(transfer, company)
+            proof.action_prove()
+            line = proof.line_ids.filtered(lambda one: one.token_id == self.usdc)
+            self.assertEqual((line.waiting_amount, proof.is_proven), (waiting, is_proven))
