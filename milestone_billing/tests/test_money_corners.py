@@ -320,3 +320,137 @@ class TestRetainageCorners(MoneyCornerCommon):
         self.pay(line.invoice_ids)
         self.assertEqual(line.invoice_status, "paid")
         self.assertEqual(line.evidence_ids.mapped("type").count("payment.confirmed"), 1)
+
+
+@tagged("post_install", "-at_install")
+class TestDepositCorners(MoneyCornerCommon):
+    def test_final_stage_recovers_the_deposit_though_others_are_open(self):
+        order = self.create_deposit_order(taxes=self.tax_20, confirm=False)
+        order.milestone_line_ids[2].kind = "final"
+        order.action_confirm()
+        order.milestone_line_ids[:2].action_complete()
+        self.assertEqual(order.milestone_schedule_id.amount_advance, 2500.0)
+        order.milestone_line_ids[2].action_complete()
+        self.assertEqual(order.milestone_schedule_id.amount_advance, 0.0)
+        self.assertEqual(order.milestone_line_ids[2].invoice_ids.amount_untaxed, 2500.0)
+        self.assertEqual(self.balance(self.advances, order), 0.0)
+        order.milestone_line_ids[3].action_complete()
+        self.assertBilledEqualsOrder(order)
+
+    def test_stage_that_pays_back_recovers_nothing_pro_rata(self):
+        order = self.create_deposit_order(
+            shares=(25, 10, 65), taxes=self.tax_20, recovery="prorata", confirm=False
+        )
+        back = order.milestone_line_ids[1]
+        back.write({"kind": "change", "amount_type": "fixed", "amount_fixed": -1000.0})
+        order.action_confirm()
+        order.milestone_line_ids[0].action_complete()
+        back.action_complete()
+        self.assertEqual(
+            (back.invoice_ids.move_type, back.invoice_ids.amount_untaxed), ("out_refund", 1000.0)
+        )
+        self.assertEqual(order.milestone_schedule_id.amount_advance, 2500.0)
+        order.milestone_line_ids[2].action_complete()
+        self.assertEqual(order.milestone_schedule_id.amount_advance, 0.0)
+        self.assertBilledEqualsOrder(order)
+        self.assertTiedOut(order)
+
+    def test_deposit_of_an_order_that_pays_back_is_no_advance(self):
+        order = self.create_deposit_order(prices=(-1000.0,), taxes=self.tax_20)
+        order.milestone_line_ids[0].action_complete()
+        move = order.milestone_line_ids[0].invoice_ids
+        self.assertEqual((move.move_type, move.amount_untaxed), ("out_refund", 250.0))
+        self.assertFalse(move.milestone_is_advance)
+        order.milestone_line_ids[1:].action_complete()
+        self.assertBilledEqualsOrder(order)
+        self.assertTiedOut(order)
+
+    def test_deposit_after_all_stages_is_no_advance(self):
+        order = self.create_deposit_order(taxes=self.tax_20)
+        order.milestone_line_ids[1:].action_complete()
+        order.milestone_line_ids[0].action_complete()
+        move = order.milestone_line_ids[0].invoice_ids
+        self.assertFalse(move.milestone_is_advance)
+        self.assertEqual(self.balance(self.advances, order), 0.0)
+        self.assertBilledEqualsOrder(order)
+
+    def test_deposit_may_go_once_its_recovery_is_credited(self):
+        order = self.create_deposit_order(taxes=self.tax_20)
+        order.milestone_line_ids.action_complete()
+        deposit = order.milestone_line_ids[0]
+        order.milestone_line_ids[-1].invoice_ids._reverse_moves(cancel=True)
+        deposit.invoice_ids.button_draft()
+        deposit.invoice_ids.button_cancel()
+        self.assertEqual((deposit.state, deposit.invoice_ids.state), ("planned", "cancel"))
+        self.assertEqual(order.milestone_schedule_id.amount_advance, 0.0)
+        self.assertTiedOut(order)
+
+    def test_retainers_recover_no_deposit(self):
+        order = self.create_deposit_order(shares=(25, 25, 50), recovery="prorata", confirm=False)
+        order.milestone_line_ids[1].kind = "retainer"
+        order.action_confirm()
+        order.milestone_line_ids[:2].action_complete()
+        self.assertEqual(order.milestone_schedule_id.amount_advance, 2500.0)
+        order.milestone_line_ids[2].action_complete()
+        self.assertEqual(order.milestone_schedule_id.amount_advance, 0.0)
+        self.assertBilledEqualsOrder(order)
+
+    def test_limit_of_deposits_bears_one_cent(self):
+        self.company.write({"milestone_deposit_policy": "refuse", "milestone_deposit_limit": 30.0})
+        for amount, is_refused in ((30.01, False), (30.02, True)):
+            order = self.create_deposit_order(shares=(30, 70), prices=(100.0,), confirm=False)
+            order.milestone_line_ids[0].write({"amount_type": "fixed", "amount_fixed": amount})
+            if is_refused:
+                with self.assertRaisesRegex(UserError, "The limit is 30"):
+                    order.action_confirm()
+            else:
+                order.action_confirm()
+
+    # === GIVEN BACK ===
+
+    def test_refund_leaves_out_the_rate_that_is_recovered(self):
+        order = self.create_deposit_order(
+            lines=[self.prepare_line(1000.0, self.tax_20), self.prepare_line(3000.0, self.tax_10)]
+        )
+        order.milestone_line_ids.action_complete()
+        credit = order.milestone_line_ids[-1].invoice_ids._reverse_moves()
+        credit.invoice_line_ids.filtered(lambda item: item.tax_ids == self.tax_10).unlink()
+        credit._post()
+        answer = order.milestone_line_ids[0].refund_deposit()
+        refund = self.env["account.move"].browse(answer["credit_note_id"])
+        self.assertEqual((refund.amount_untaxed, refund.amount_tax), (250.0, 50.0))
+        self.assertFalse(self.get_unrecovered(order))
+        self.assertTiedOut(order)
+
+    def test_issued_stage_is_no_deposit_to_refund(self):
+        order = self.create_deposit_order()
+        order.milestone_line_ids[1].action_complete()
+        with self.assertRaisesRegex(UserError, "has no issued deposit invoice"):
+            order.milestone_line_ids[1].refund_deposit()
+
+    def test_drafted_deposit_is_one_open_position(self):
+        self.company.milestone_invoice_posting = "draft"
+        order = self.create_deposit_order()
+        deposit = order.milestone_line_ids[0]
+        deposit.action_complete()
+        positions = order.milestone_schedule_id._get_end_positions()
+        self.assertEqual([row["kind"] for row in positions if row["line_id"] == deposit.id], ["draft"])
+        deposit.invoice_ids._post()
+        positions = order.milestone_schedule_id._get_end_positions()
+        self.assertEqual([row["kind"] for row in positions if row["line_id"] == deposit.id], ["deposit"])
+
+    def test_retainage_held_elsewhere_is_not_credited_here(self):
+        order = self.create_retained_order()
+        first, second = order.milestone_line_ids[:2]
+        self.env["milestone.billing.opening"].create(
+            {
+                "line_id": first.id,
+                "reference": "OLD-1",
+                "date": "2025-01-31",
+                "amount_untaxed": 2500.0,
+                "amount_retained": 250.0,
+            }
+        )
+        second.action_complete()
+        with self.assertRaisesRegex(UserError, "held on invoices from before"):
+            order.milestone_schedule_id._credit_retainage()
