@@ -290,7 +290,7 @@ class MilestoneBillingLine(models.Model):
                     self.name,
                 )
             )
-        if self.state != "planned" or self._get_live_invoice():
+        if self.state != "planned":
             raise UserError(
                 self.env._(
                     "“%s” is billed, with the client or cancelled here. Withdraw that first, then enter what was "

@@ -454,3 +454,72 @@ class TestDepositCorners(MoneyCornerCommon):
         second.action_complete()
         with self.assertRaisesRegex(UserError, "held on invoices from before"):
             order.milestone_schedule_id._credit_retainage()
+
+    def test_part_of_an_invoice_is_split_to_the_last_unit(self):
+        order = self.create_order(
+            shares=(33.33, 66.67),
+            lines=[
+                self.prepare_line(price, taxes)
+                for price, taxes in ((33.33, self.tax_20), (77.77, self.tax_10), (0.07, self.tax_20))
+            ],
+        )
+        order.milestone_line_ids[0].action_complete()
+        invoice = order.milestone_line_ids[0].invoice_ids
+        for held in range(1, 400, 7):
+            parts = invoice._split_held(held)
+            total = sum(values["amount_untaxed"] + values["amount_tax"] for values in parts.values())
+            self.assertEqual(round(100 * total), held)
+
+    def test_retainage_of_before_is_within_the_base_of_the_retainage(self):
+        order = self.create_retained_order(self.tax_20, retainage_base="net")
+        values = {"line_id": order.milestone_line_ids[0].id, "reference": "OLD-1", "date": "2025-01-31"}
+        with self.assertRaisesRegex(UserError, "cannot be held back"):
+            self.env["milestone.billing.opening"].create(
+                {**values, "amount_untaxed": 2500.0, "amount_retained": 2500.01}
+            )
+
+    def test_last_open_milestone_bills_what_is_left(self):
+        order = self.create_order()
+        order.milestone_line_ids[:3].action_complete()
+        last = order.milestone_line_ids[3]
+        with self.assertRaisesRegex(UserError, "is the last open milestone and bills what is left"):
+            last.complete(amount="2000.00")
+        self.assertEqual(last.complete(amount="2500.00")[0]["amount_total"], 2500.0)
+
+    # === PLAN ===
+
+    def test_cancelled_share_leaves_its_part_to_the_remainder(self):
+        order = self.create_order()
+        first, cancelled, third, rest = order.milestone_line_ids
+        cancelled.action_cancel()
+        order.order_line.price_unit = 12000.0
+        self.assertEqual((first + third + rest).mapped("amount_untaxed"), [3000.0, 3000.0, 6000.0])
+
+    def test_milestone_beyond_the_remainder_is_a_difference(self):
+        order = self.create_order()
+        self.env["milestone.billing.line"].create(
+            {"order_id": order.id, "name": "More", "amount_type": "fixed", "amount_fixed": 3000.0}
+        )
+        self.assertEqual(order.milestone_schedule_id.amount_difference, 500.0)
+
+    def test_billed_part_stays_after_its_credit_note(self):
+        order = self.create_order(confirm=False)
+        line = order.milestone_line_ids[0]
+        line.write(
+            {
+                "allocation_mode": "lines",
+                "allocation_ids": [Command.create({"order_line_id": order.order_line.id, "percent": 25.0})],
+            }
+        )
+        order.action_confirm()
+        line.action_complete()
+        line.invoice_ids._reverse_moves(cancel=True)
+        billed = line._get_billed_allocations()[:1].with_user(self.billing_user)
+        with self.assertRaisesRegex(UserError, "is billed and does not move any more"):
+            billed.percent = 30.0
+
+    def test_billed_line_cannot_turn_its_sign(self):
+        order = self.create_order()
+        order.milestone_line_ids[0].action_complete()
+        with self.assertRaisesRegex(UserError, "Milestones have billed"):
+            order.order_line.price_unit = -10000.0
