@@ -523,3 +523,29 @@ class TestDepositCorners(MoneyCornerCommon):
         order.milestone_line_ids[0].action_complete()
         with self.assertRaisesRegex(UserError, "Milestones have billed"):
             order.order_line.price_unit = -10000.0
+
+    # === BILLING ===
+
+    def test_what_is_left_to_invoice_is_exact(self):
+        order = self.create_order(shares=(33.33, 66.67), prices=(0.10,), taxes=self.tax_20)
+        order.milestone_line_ids[0].action_complete()
+        self.assertEqual(order.milestone_line_ids[0].invoice_ids.amount_total, 0.04)
+        self.assertAlmostEqual(order.order_line.amount_to_invoice, 0.08, places=6)
+
+    def test_stage_with_a_negative_net_may_still_be_an_invoice(self):
+        order = self.create_order(
+            shares=(50, 50),
+            lines=[self.prepare_line(10.0, self.tax_20), self.prepare_line(-10.5, self.env["account.tax"])],
+        )
+        order.milestone_line_ids.action_complete()
+        moves = order.milestone_line_ids.invoice_ids
+        self.assertEqual(set(moves.mapped("move_type")), {"out_invoice"})
+        self.assertEqual(round(sum(moves.mapped("amount_total")), 2), 1.5)
+        self.assertBilledEqualsOrder(order)
+
+    def test_cancelled_milestone_is_left_out(self):
+        order = self.create_order()
+        order.milestone_line_ids[1].action_cancel()
+        order.milestone_line_ids[:2].action_complete()
+        self.assertEqual(order.milestone_line_ids[:2].mapped("state"), ["approved", "cancelled"])
+        self.assertFalse(order.milestone_line_ids[1].invoice_ids)
