@@ -9,6 +9,7 @@ from odoo.tools.mimetypes import guess_mimetype
 
 from ..tools.evidence_bundle import sha256
 from ..tools.evidence_summary import SHORT_HASH, find_value, mask_email, network_value, signing_key
+from ..tools.redaction import reservation_texts
 
 # Twice what is printed; a certificate with fifty photographs can be mailed, and submitted in a dispute.
 THUMBNAIL_SIZE, THUMBNAIL_QUALITY = (220, 160), 80
@@ -73,6 +74,7 @@ class ReportMilestoneBillingCertificate(models.AbstractModel):
                 network_value(story["events"], event, "user_agent", masked)
             ),
             "signing_key": signing_key,
+            "reservations": reservation_texts,
             "short": SHORT_HASH,
             "integrity": self._get_integrity(line),
         }

@@ -72,6 +72,14 @@ class TestEvidencePrint(ApprovalHttpCommon):
             items = verify.BundleVerifier(bundle).run()
         self.assertIn(("certificate", verify.OK), {(item.item, item.verdict) for item in items})
 
+    def test_points_to_fix_are_printed_in_the_words_of_the_approver(self):
+        approval = self.create_submitted()
+        self.enter(approval)
+        self.approve(approval, reservation="The logo is blurred\nTranslate the footer")
+        text = " ".join(self.get_pages(approval.line_id._get_certificate()._get_pdf()))
+        self.assertIn("Reservations The logo is blurred Translate the footer", text)
+        self.assertNotIn("nonce", text)
+
     def test_time_that_a_photo_claims_is_printed_as_its_claim(self):
         photo = io.BytesIO()
         picture = Image.new("RGB", (8, 8))

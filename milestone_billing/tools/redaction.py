@@ -27,12 +27,13 @@ def written_texts(name: str, value: str | None) -> set[str]:
     """Return the texts under which a personal value may stand elsewhere, line by line."""
     if name not in WRITTEN or not value:
         return set()
-    texts = _reservations(value) if name == "reservation_text" else [value]
+    texts = reservation_texts(value) if name == "reservation_text" else [value]
     lines = {line.strip() for text in texts for line in text.splitlines()}
     return {line for line in lines if len(line) >= LENGTH_MIN}
 
 
-def _reservations(value: str) -> list[str]:
+def reservation_texts(value: str) -> list[str]:
+    """Return the points that an approver wants fixed; a value of another form as it is."""
     try:
         return [str(item["text"]) for item in json.loads(value)]
     except (ValueError, LookupError, TypeError):
