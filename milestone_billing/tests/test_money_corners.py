@@ -549,3 +549,20 @@ class TestDepositCorners(MoneyCornerCommon):
         order.milestone_line_ids[:2].action_complete()
         self.assertEqual(order.milestone_line_ids[:2].mapped("state"), ["approved", "cancelled"])
         self.assertFalse(order.milestone_line_ids[1].invoice_ids)
+
+    def test_milestone_with_the_client_is_not_cancelled_under_its_draft(self):
+        order = self.create_order(confirm=False)
+        order.milestone_line_ids.approval_required = True
+        order.action_confirm()
+        line = order.milestone_line_ids[0]
+        line.action_complete()
+        self.assertEqual(line.state, "submitted")
+        with self.assertRaisesRegex(UserError, "has an invoice"):
+            line.action_cancel()
+
+    def test_limit_is_that_of_the_company_of_the_order(self):
+        other = self.env["res.company"].create({"name": "Other", "milestone_deposit_limit": 50.0})
+        self.env.user.company_ids += other
+        self.company.milestone_deposit_limit = 30.0
+        schedule = self.create_deposit_order().milestone_schedule_id.with_company(other)
+        self.assertEqual(schedule._get_deposit_limit_units(), 300000)
