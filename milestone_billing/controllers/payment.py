@@ -62,6 +62,15 @@ class MilestonePayment(PaymentPortal):
         kwargs["landing_route"] = "/my/invoices/"
         return super().overdue_invoices_transaction(payment_reference, **kwargs)
 
+    def _get_overdue_invoices_domain(self, partner_id=None):
+        """Override of `account`: an invoice that is paid but for what is held back of it is not overdue."""
+        due = [
+            ("display_type", "=", "payment_term"),
+            ("milestone_retainage", "=", False),
+            ("reconciled", "=", False),
+        ]
+        return [*super()._get_overdue_invoices_domain(partner_id), ("line_ids", "any!", due)]
+
     @http.route()
     def payment_pay(self, *args, amount=None, invoice_id=None, **kwargs):
         """Override of `payment`: a payment link works once the milestone invoice is issued, for what is due."""

@@ -1,6 +1,9 @@
 from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError
 
 from ..tools.money import to_text, to_units
+
+CLAIM_FIELDS = {"milestone_document", "milestone_credited", "milestone_step", "milestone_is_advance"}
 
 
 class AccountMove(models.Model):
@@ -10,6 +13,7 @@ class AccountMove(models.Model):
         "milestone.billing.line",
         string="Milestone",
         readonly=True,
+        copy=False,
         index="btree_not_null",
         ondelete="restrict",
     )
@@ -65,6 +69,23 @@ class AccountMove(models.Model):
                 and move.state != "cancel"
             )
 
+    # === WRITTEN BY BILLING ALONE ===
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        """Override of `account`: nobody makes a document that claims to bill a milestone."""
+        self._check_not_milestone_claim(vals_list, CLAIM_FIELDS)
+        return super().create(vals_list)
+
+    @api.model
+    def _check_not_milestone_claim(self, vals_list, names):
+        if not self.env.su and any(names & vals.keys() for vals in vals_list):
+            raise AccessError(
+                self.env._(
+                    "Which milestone a document bills is written by the buttons of the milestone only."
+                )
+            )
+
     # === LIFE OF A MILESTONE INVOICE ===
 
     def _post(self, soft=True):
@@ -95,7 +116,7 @@ class AccountMove(models.Model):
 
     def unlink(self):
         """Override of `account`: a deleted draft gives its milestone back."""
-        documents = self.filtered("milestone_claim")
+        documents = self.filtered(lambda move: move.milestone_claim or move.milestone_credited)
         lines = documents.milestone_line_id
         documents._detach_allocations()
         documents.sudo().milestone_line_id = False
@@ -115,9 +136,23 @@ class AccountMove(models.Model):
     def _detach_allocations(self):
         """Plan again what these documents bill; advances that are deducted elsewhere do not go."""
         documents = self.sudo()
+        documents._check_not_credited()
         documents.filtered("milestone_is_advance").milestone_line_id._check_not_recovered()
         self.env["milestone.billing.recovery"].sudo().search([("move_id", "in", documents.ids)]).unlink()
         documents.milestone_allocation_ids.move_id = False
+
+    def _check_not_credited(self):
+        """Refuse to take back a document that a credit note takes back already: its milestone would bill it twice."""
+        for move in self.filtered("milestone_credited"):
+            credits = move.reversal_move_ids.filtered(lambda credit: credit.milestone_document == "credit")
+            raise UserError(
+                self.env._(
+                    "%(invoice)s is credited by %(credits)s already. Reset that to draft first, or leave both as they "
+                    "are.",
+                    invoice=move.display_name,
+                    credits=", ".join(credits.mapped("display_name")),
+                )
+            )
 
     def _invoice_paid_hook(self):
         """Override of `account` to open the next milestone when one is paid."""

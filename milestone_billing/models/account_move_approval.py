@@ -59,7 +59,17 @@ class AccountMove(models.Model):
             return self.env._("This invoice is not issued yet, so it cannot be paid.")
         if line._get_current_approval().state == "contested":
             return self.env._("The approval of this invoice is being clarified. Please do not pay it yet.")
+        if self._is_only_retainage_open():
+            return self.env._("Nothing is due now: what you hold back is asked for when it is released.")
         return False
+
+    def _is_only_retainage_open(self):
+        """Tell whether everything is paid of this document but what the client holds back.
+
+        :rtype: bool
+        """
+        is_open = not self.currency_id.is_zero(self.amount_residual)
+        return is_open and bool(self._get_term_retainage()) and self._is_trade_settled()
 
     def _has_to_be_paid(self):
         """Override of `account_payment`: the portal offers no payment of what may not be paid."""

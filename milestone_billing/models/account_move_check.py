@@ -18,6 +18,8 @@ class AccountMove(models.Model):
         documents = self.filtered(lambda move: move.is_sale_document(include_receipts=True))
         for move in documents:
             if move.milestone_document in ("stage", "release"):
+                move._check_not_on_hold()
+                move._check_kind_kept()
                 move._check_equals_milestone()
             elif not move._is_milestone_credit():
                 move._check_bills_nothing_owned()
@@ -28,7 +30,44 @@ class AccountMove(models.Model):
             "release",
         )
 
+    def _check_not_on_hold(self):
+        line = self.milestone_line_id.sudo()
+        if line.is_on_hold:
+            raise UserError(
+                self.env._("%s Resume the milestone before you issue its invoice.", line._get_hold_sentence())
+            )
+
+    def _check_kind_kept(self):
+        """Refuse another currency or other taxes than those of the order, also where the figures are the same."""
+        line = self.milestone_line_id.sudo()
+        if self.currency_id != line.currency_id:
+            raise UserError(
+                self.env._(
+                    "The draft of “%(milestone)s” is in %(actual)s, its order in %(expected)s. Undo the change.",
+                    milestone=line.name,
+                    actual=self.currency_id.name,
+                    expected=line.currency_id.name,
+                )
+            )
+        for item in self.invoice_line_ids.filtered("sale_line_ids"):
+            if item.amount_currency and item.tax_ids != item.sale_line_ids[:1].tax_ids:
+                raise UserError(
+                    self.env._(
+                        "The draft of “%(milestone)s” bills “%(line)s” with other taxes than the order. Undo the change, "
+                        "or delete the draft, change the order and complete the milestone again.",
+                        milestone=line.name,
+                        line=item.sale_line_ids[:1].name,
+                    )
+                )
+
     def _check_bills_nothing_owned(self):
+        if self._get_retainage_items():
+            raise UserError(
+                self.env._(
+                    "%s gives back retainage without being a release. Use “Release Retainage” on the milestone schedule.",
+                    self.display_name,
+                )
+            )
         owned = self.invoice_line_ids.sale_line_ids.filtered(
             lambda line: line.milestone_deposit_id or line._has_frozen_schedule()
         )

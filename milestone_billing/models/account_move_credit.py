@@ -18,7 +18,13 @@ class AccountMove(models.Model):
                     "or reset the credit note to draft to withdraw it."
                 )
             )
-        return super()._reverse_moves(default_values_list, cancel)
+        # A duplicate bills no milestone; a credit note belongs to that of its document.
+        values_list = default_values_list or [{} for _move in self]
+        for move, values in zip(self, values_list, strict=True):
+            names = ("milestone_line_id", "milestone_place", "milestone_place_count")
+            if move.milestone_line_id:
+                values.update(move._convert_to_write({name: move[name] for name in names}))
+        return super()._reverse_moves(values_list, cancel)
 
     def _give_capacity_back(self):
         """Return what a posted credit note takes back to the milestone's planned allocations."""

@@ -10,10 +10,12 @@ class AccountMove(models.Model):
         help="“Milestone 2 of 4: Build complete”, with the order.",
     )
     milestone_place = fields.Integer(
-        readonly=True, help="Place of the milestone when this document was made, as its lines say."
+        readonly=True,
+        copy=False,
+        help="Place of the milestone when this document was made, as its lines say.",
     )
     milestone_place_count = fields.Integer(
-        readonly=True, help="How many milestones there were when this document was made."
+        readonly=True, copy=False, help="How many milestones there were when this document was made."
     )
     milestone_state = fields.Selection(related="milestone_line_id.state", string="Milestone Approval")
 

@@ -3,7 +3,10 @@
 from datetime import timedelta
 
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 from odoo.tools import SQL, frozendict
+
+from .account_move import CLAIM_FIELDS
 
 
 class AccountMove(models.Model):
@@ -75,6 +78,8 @@ class AccountMove(models.Model):
                 "amount_currency": self.currency_id.round(rest),
                 "balance": self.company_currency_id.round(values["balance"] - part_balance),
                 "account_id": trade_account.id,
+                "discount_amount_currency": 0.0,
+                "discount_balance": 0.0,
             }
         result[self._get_retainage_term_key(terms)] = {
             "amount_currency": retained,
@@ -136,11 +141,18 @@ class AccountMove(models.Model):
 
     def write(self, vals):
         """Override of `account`: what can be released follows the documents; no other milestone's amounts do."""
+        self._check_not_milestone_claim([vals], CLAIM_FIELDS | {"milestone_line_id"})
         result = super().write(vals)
         if "state" in vals:
             lines = self.sudo().milestone_line_id.order_id.milestone_line_ids
             lines.filtered(lambda line: line.kind == "retainage_release").modified(["kind"])
         return result
+
+    def _is_eligible_for_early_payment_discount(self, currency, reference_date):
+        """Override of `account`: what is held back cannot be paid early, so no discount of the whole is offered."""
+        return not self._get_term_retainage() and super()._is_eligible_for_early_payment_discount(
+            currency, reference_date
+        )
 
     # === RETAINAGE THAT IS MATCHED IS NOT PAID ===
 
@@ -312,8 +324,42 @@ class AccountMoveLine(models.Model):
         )
         return super(AccountMoveLine, self - given_back)._check_payable_receivable()
 
+    def _check_pays_no_retainage(self):
+        """Refuse to match money with what is held back: its release asks for it, and would ask a second time.
+
+        :raise UserError: naming the invoice and what to do.
+        """
+        money = self.filtered(lambda item: item.payment_id or item.statement_line_id)
+        held = self.filtered(lambda item: item._is_held_apart() and item.account_id in money.account_id)
+        if held:
+            held._raise_pays_retainage()
+
+    def _is_held_apart(self):
+        """Tell whether this item is retainage that is still held, on an account of its own."""
+        self.ensure_one()
+        return (
+            self.milestone_retainage
+            and self.balance > 0
+            and self.account_id != self.move_id._get_trade_account()
+        )
+
+    def _raise_pays_retainage(self):
+        raise UserError(
+            self.env._(
+                "What the client holds back of %s is asked for by its release. Use “Release Retainage” on the milestone "
+                "schedule, and match the payment with that invoice.",
+                ", ".join(self.move_id.mapped("display_name")),
+            )
+        )
+
+    def _validate_analytic_distribution(self):
+        """Override of `account`: retainage moves between receivables, it is no revenue of any analytic account."""
+        items = self.filtered(lambda item: not item.milestone_retainage)
+        return super(AccountMoveLine, items)._validate_analytic_distribution()
+
     def _reconcile_pre_hook(self):
         """Override of `account` to see milestones become paid but for their retainage."""
+        self._check_pays_no_retainage()
         data = super()._reconcile_pre_hook()
         stages = self.move_id.filtered(lambda move: move.milestone_claim and move.amount_retained)
         data["milestones_not_settled"] = stages.filtered(

@@ -171,7 +171,29 @@ class AccountMove(models.Model):
         """Override: a document whose retainage was released cannot go before the release is taken back."""
         for move in self.filtered("milestone_retained_parts"):
             move._check_retainage_not_released()
+        for move in self.filtered(
+            lambda move: move.amount_retained > 0 and not move.milestone_retained_parts
+        ):
+            move._check_held_without()
         return super()._detach_allocations()
+
+    def _check_held_without(self):
+        schedule = self.milestone_line_id.schedule_id.sudo()
+        held = schedule._get_held_units() - sum(
+            to_units(move.amount_retained, move.currency_id.rounding)
+            for move in schedule._get_held_documents() & self
+        )
+        if held < 0:
+            self._raise_released(-held)
+
+    def _raise_released(self, units):
+        raise UserError(
+            self.env._(
+                "%(amount)s of the retainage of %(invoice)s is released already. Credit the release first.",
+                amount=to_text(units, self.currency_id.rounding),
+                invoice=self.display_name,
+            )
+        )
 
     def _check_retainage_not_released(self):
         schedule = self.milestone_line_id.schedule_id.sudo()
@@ -180,11 +202,4 @@ class AccountMove(models.Model):
         documents = {document for document, _taxes in self._get_retained_parts()}
         released = [units["net"] for (document, _taxes), units in pot.items() if document in documents]
         if min(released, default=0) < 0:
-            amount = to_text(-sum(min(net, 0) for net in released), self.currency_id.rounding)
-            raise UserError(
-                self.env._(
-                    "%(amount)s of the retainage of %(invoice)s is released already. Credit the release first.",
-                    amount=amount,
-                    invoice=self.display_name,
-                )
-            )
+            self._raise_released(-sum(min(net, 0) for net in released))

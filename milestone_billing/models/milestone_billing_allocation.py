@@ -164,5 +164,6 @@ class MilestoneBillingLine(models.Model):
         frozen = self.schedule_id.filtered("is_frozen").sudo()
         chosen = self.filtered(lambda line: line.schedule_id in frozen and line._chooses_order_lines())
         if chosen:
+            chosen.schedule_id.sudo().line_ids._check_plan_inputs()
             chosen.schedule_id.sudo()._check_fits_order()
             chosen.schedule_id.sudo()._replan()

@@ -6,6 +6,7 @@ import logging
 from markupsafe import escape
 from odoo import Command, api, fields, models
 from odoo.exceptions import UserError
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import formatLang
 
 _logger = logging.getLogger(__name__)
@@ -151,8 +152,12 @@ class MilestoneBillingChange(models.Model):
         Cron._commit_progress(remaining=len(due))
         for start in range(0, len(due), chunk):
             batch = due[start : start + chunk]
-            for change in batch.try_lock_for_update().filtered(lambda item: item.state == "proposed"):
-                change._expire()
+            try:
+                for change in batch.try_lock_for_update().filtered(lambda item: item.state == "proposed"):
+                    change._expire()
+            except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+                Cron._give_way(len(due) - start)
+                return
             if not Cron._commit_progress(len(batch)):
                 return
 
@@ -182,12 +187,8 @@ class MilestoneBillingChange(models.Model):
             raise UserError(self.env._("“%s” is not what the client was shown.", self.name))
         if stale := self.line_ids.filtered(lambda line: line._is_stale())[:1]:
             raise UserError(self.env._("“%s” is not what it was when this change was made.", stale.name))
-        is_locked = order.locked
-        if is_locked:
-            order.action_unlock()
-        added = self._change_order_lines(order)
-        if is_locked:
-            order.action_lock()
+        with order._keep_unlocked():
+            added = self._change_order_lines(order)
         milestone = self._create_milestone(added)
         if milestone:
             self._write_internal({"milestone_line_id": milestone.id})

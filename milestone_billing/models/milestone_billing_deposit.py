@@ -156,7 +156,8 @@ class MilestoneBillingLine(models.Model):
         for place, (taxes, members) in enumerate(self._group_by_taxes(columns).items()):
             amounts = self._sum_amounts(members)
             if known := found.filtered(lambda line, taxes=taxes: line.tax_ids == taxes):
-                known.price_unit = self._get_down_payment_price(taxes, amounts)
+                with order._keep_unlocked():
+                    known.price_unit = self._get_down_payment_price(taxes, amounts)
                 continue
             values_list.append(
                 {

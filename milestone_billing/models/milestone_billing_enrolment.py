@@ -87,6 +87,8 @@ class MilestoneBillingEnrolment(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        if any(vals.get("order_id") for vals in vals_list) and not self.env.su:
+            raise AccessError(self.env._("The open-ended order is made by the system and stays."))
         enrolments = super().create(vals_list)
         for enrolment in enrolments:
             if not enrolment.order_id:
@@ -262,12 +264,8 @@ class MilestoneBillingEnrolment(models.Model):
             "discount": 0.0,
             "is_milestone_billed": True,
         }
-        is_locked = order.locked
-        if is_locked:
-            order.action_unlock()
-        order.write({"order_line": [Command.create(values)]})
-        if is_locked:
-            order.action_lock()
+        with order._keep_unlocked():
+            order.write({"order_line": [Command.create(values)]})
         return order.order_line - known
 
     def _format(self, amount):

@@ -3,7 +3,7 @@ import uuid
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
-from ..tools.money import fraction, to_float, to_units
+from ..tools.money import to_float
 
 LINE_KINDS = [
     ("deposit", "Deposit"),
@@ -41,8 +41,19 @@ INTERNAL_FIELDS = {
     "gate_reason",
 }
 CLOSED_FIELDS = INTERNAL_FIELDS - {"number"}
-# They follow from the order; who may see a milestone and its submissions follows from them.
-DERIVED_FIELDS = {"company_id", "currency_id", "partner_id", "user_id", "reference"}
+# They follow from the order and its documents; who sees a milestone, gates and limits go by them.
+DERIVED_FIELDS = {
+    "company_id",
+    "currency_id",
+    "partner_id",
+    "user_id",
+    "reference",
+    "invoice_status",
+    "amount_untaxed",
+    "amount_tax",
+    "amount_total",
+    "amount_billed",
+}
 PLAN_FIELDS = {"sequence", "kind", "amount_type", "percent", "amount_fixed", "allocation_mode", "schedule_id"}
 
 
@@ -255,8 +266,13 @@ class MilestoneBillingLine(models.Model):
                 Schedule._prepare_allocation_amounts(units, self.currency_id, 2, line._get_exempt_tax_ids())
                 for line, units in by_order_line.items()
             ]
-            self.amount_untaxed = sum(values["amount_untaxed"] for values in amounts)
-            self.amount_tax = sum(values["amount_tax"] for values in amounts)
+            billed = self._get_billed_allocations()
+            self.amount_untaxed = sum(values["amount_untaxed"] for values in amounts) + sum(
+                billed.mapped("amount_untaxed")
+            )
+            self.amount_tax = sum(values["amount_tax"] for values in amounts) + sum(
+                billed.mapped("amount_tax")
+            )
         self.amount_total = self.amount_untaxed + self.amount_tax
 
     @api.depends(
@@ -343,6 +359,7 @@ class MilestoneBillingLine(models.Model):
                 raise UserError(
                     self.env._("Milestone “%s” has no percentage. Enter one or remove it.", line.name)
                 )
+        live._check_chosen_shares()
 
     # === CRUD ===
 
@@ -350,7 +367,14 @@ class MilestoneBillingLine(models.Model):
     def create(self, vals_list):
         self._complete_create_values(vals_list)
         lines = super().create(vals_list)
-        lines.schedule_id._replan()
+        confirmed = lines.schedule_id.filtered(
+            lambda item: item.order_id.state == "sale" and not item.is_frozen
+        )
+        if confirmed:
+            # Milestones for an order that was confirmed without: they are agreed, too, or they would bill nothing.
+            confirmed.sudo()._freeze()
+            confirmed.sudo()._ensure_project_milestones()
+        (lines.schedule_id - confirmed)._replan()
         return lines
 
     @api.model
@@ -391,7 +415,7 @@ class MilestoneBillingLine(models.Model):
         return result
 
     def _check_not_billed(self):
-        billed = self.filtered(lambda line: line._get_billed_allocations())
+        billed = self.filtered(lambda line: line._get_billed_allocations() and not line._is_open_in_plan())
         if billed:
             raise UserError(
                 self.env._(
@@ -414,50 +438,3 @@ class MilestoneBillingLine(models.Model):
                         line.name,
                     )
                 )
-
-    # === PLAN INPUTS ===
-
-    def _is_planned_on_order(self):
-        """Tell whether this milestone takes part in splitting its order."""
-        self.ensure_one()
-        return self.state != "cancelled" and self.kind != "retainage_release"
-
-    def _get_billed_allocations(self):
-        return self.allocation_ids.filtered(lambda alloc: alloc._is_billed())
-
-    def _get_fixed_allocations(self):
-        """Give the allocations that no longer move: all those of a milestone that was ever billed."""
-        return self.filtered(lambda line: line._get_billed_allocations()).allocation_ids
-
-    def _get_target_row(self, total, rounding):
-        """Give the row of the allocation engine that says how much this milestone bills.
-
-        :param int total: net units of the whole order.
-        :param rounding: smallest amount of the currency.
-        :rtype: tuple[str, Fraction | int]
-        """
-        self.ensure_one()
-        if self.amount_type == "percent":
-            return "share", total * fraction(self.percent) / 100
-        if self.amount_type == "fixed":
-            return "fixed", to_units(self.amount_fixed, rounding)
-        return "remainder", 0
-
-    def _chooses_order_lines(self):
-        """Tell whether this milestone bills order lines chosen by hand; the one that takes the rest does not."""
-        self.ensure_one()
-        return self.allocation_mode != "share" and self.amount_type != "remainder"
-
-    def _get_chosen_shares(self, order_lines):
-        """Give the exact share of each chosen order line.
-
-        :param order_lines: order lines, also new ones of a form.
-        :rtype: dict
-        """
-        self.ensure_one()
-        chosen = {
-            alloc.order_line_id._origin.id: fraction(alloc.percent) / 100
-            for alloc in self.allocation_ids._filter_planned()
-            if alloc.percent
-        }
-        return {key: chosen[key._origin.id] for key in order_lines if key._origin.id in chosen}

@@ -76,9 +76,11 @@ class MilestoneBillingLine(models.Model):
 
     def _check_override(self, value):
         others = self.order_id.milestone_line_ids.filtered(
-            lambda line: line != self and line._is_planned_on_order() and not line._get_billed_allocations()
+            lambda line: line != self and line._is_planned_on_order() and line._is_open_in_plan()
         )
-        cap = self.amount_untaxed + sum(others.mapped("amount_untaxed"))
+        # Fixed amounts and chosen order lines give nothing away.
+        takers = others.filtered(lambda line: line.amount_type != "fixed" and not line._chooses_order_lines())
+        cap = self.amount_untaxed + sum(takers.mapped("amount_untaxed"))
         compare = self.currency_id.compare_amounts
         if value <= 0 or compare(value, cap) > 0:
             raise UserError(
@@ -88,9 +90,7 @@ class MilestoneBillingLine(models.Model):
                     cap=formatLang(self.env, cap, currency_obj=self.currency_id),
                 )
             )
-        if compare(value, self.amount_untaxed) and not others.filtered(
-            lambda line: line.amount_type != "fixed"
-        ):
+        if compare(value, self.amount_untaxed) and not takers:
             raise UserError(
                 self.env._(
                     "“%(name)s” is the last open milestone and bills what is left: %(amount)s.",

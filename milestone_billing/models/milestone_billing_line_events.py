@@ -1,9 +1,12 @@
 """What happens to a milestone from outside: payments, credit notes, dates, projects."""
 
+import logging
 from contextlib import contextmanager
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import RedirectWarning, UserError
+
+_logger = logging.getLogger(__name__)
 
 
 class MilestoneBillingSchedule(models.Model):
@@ -39,7 +42,21 @@ class MilestoneBillingLine(models.Model):
         waiting = following.filtered(lambda line: line.trigger == "previous_paid" and line.state == "planned")
         if waiting:
             with self._own_invoice_sync():
-                waiting._complete(trigger="previous_paid", strict=False)
+                waiting._complete_or_tell("previous_paid")
+
+    def _complete_or_tell(self, trigger):
+        """Complete milestones after a payment, which stands whatever becomes of them; what fails is told on them.
+
+        :param str trigger: what caused it, for the evidence.
+        """
+        try:
+            with self.env.cr.savepoint():
+                self._complete(trigger=trigger, strict=False)
+        except (UserError, RedirectWarning) as error:
+            self.env.invalidate_all(flush=False)
+            _logger.warning("not completed by a payment: %s", self.mapped("reference"), exc_info=True)
+            for line in self:
+                line.message_post(body=self.env._("This milestone could not be completed: %s", error))
 
     @contextmanager
     def _own_invoice_sync(self):

@@ -41,7 +41,11 @@ class MilestoneBillingLine(models.Model):
         return values_list, stale - chosen
 
     def _drop_planned_allocations(self):
-        self.allocation_ids._filter_planned().sudo().unlink()
+        """Let these milestones plan nothing; which order lines were chosen by hand stays, they may be restored."""
+        planned = self.allocation_ids._filter_planned()
+        chosen = planned.filtered("percent")
+        chosen._empty()
+        (planned - chosen).sudo().unlink()
 
     # === INVOICES ===
 
@@ -137,7 +141,7 @@ class MilestoneBillingLine(models.Model):
         :rtype: dict
         """
         if self.kind == "retainage_release":
-            return self._prepare_release_values()
+            return self._in_client_language()._prepare_release_values()
         if self._is_advance(advances):
             return self._prepare_advance_values(advances[self.schedule_id])
         return self._prepare_invoice_values(taken)

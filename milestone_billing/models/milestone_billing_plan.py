@@ -5,7 +5,7 @@ from fractions import Fraction
 from odoo import api, models
 
 from ..tools import allocation
-from ..tools.money import fraction, round_half_up, to_float, to_text, to_units
+from ..tools.money import fraction, less, round_half_up, to_float, to_text, to_units
 
 
 class MilestoneBillingSchedule(models.Model):
@@ -119,10 +119,7 @@ class MilestoneBillingSchedule(models.Model):
         lines = order.milestone_line_ids.filtered(lambda line: line._is_planned_on_order())
         lines = lines.sorted(lambda line: (line.sequence, line._origin.id or 0))
         left = self._get_unbilled_columns(order, columns)
-        # By state, too: a milestone may have billed nothing at all, by an invoice of zero, and is billed all the same.
-        open_lines = lines.filtered(
-            lambda line: line.state == "planned" and not line._get_billed_allocations()
-        )
+        open_lines = lines.filtered(lambda line: line._is_open_in_plan())
         total = sum(column["net"] for column in columns.values())
         wishes = self._get_wishes(open_lines, columns, left)
         targets, difference = self._get_targets(order, open_lines, total, left, wishes)
@@ -182,7 +179,9 @@ class MilestoneBillingSchedule(models.Model):
             wishes[line] = {}
             for key, share in line._get_chosen_shares(columns).items():
                 units = round_half_up(share * columns[key]["net"])
-                if line.allocation_mode == "progress":
+                if line.allocation_mode == "lines":
+                    units = less(units, line._get_billed_units(key))
+                else:
                     units = (
                         max(units - taken[key], 0) if columns[key]["net"] > 0 else min(units - taken[key], 0)
                     )
@@ -210,11 +209,28 @@ class MilestoneBillingSchedule(models.Model):
         frozen = order.milestone_schedule_id.filtered("is_frozen")
         if not frozen:
             targets, difference = allocation.row_targets(room, rows)
+            if 0 < abs(difference) <= len(order.milestone_line_ids._get_billed_allocations().line_id):
+                # What is billed was rounded: the shares that are left make up the rest but for that.
+                targets, difference = allocation.row_targets(room, rows, absorb=True)
             return self._with_negative_remainder(rows, targets, difference, room)
-        if to_units(frozen.amount_frozen, rounding) != total:
-            return self._spread_again(order, open_lines, rows, room)
+        agreed = to_units(frozen.amount_frozen, rounding)
+        if agreed != total:
+            return self._spread_again(order, open_lines, rows, room, agreed)
         targets, difference = allocation.row_targets(room, rows, absorb=True)
+        if self._passes_room(rows, targets, room):
+            return self._spread_again(order, open_lines, rows, room, agreed)
         return self._with_negative_remainder(rows, targets, difference, room)
+
+    @api.model
+    def _passes_room(self, rows, targets, room):
+        """Tell whether shares ask for more than is left, so that another one would have to give money back."""
+        left = room - sum(value for kind, value in rows if kind == "fixed")
+        if left * room < 0:
+            return False  # fixed amounts alone pass it, which is told as a difference
+        return any(
+            kind != "fixed" and (target * room < 0 or (target and not room))
+            for (kind, _value), target in zip(rows, targets, strict=True)
+        )
 
     @api.model
     def _with_negative_remainder(self, rows, targets, difference, room):
@@ -225,16 +241,20 @@ class MilestoneBillingSchedule(models.Model):
         return targets, difference
 
     @api.model
-    def _spread_again(self, order, open_lines, rows, room):
+    def _spread_again(self, order, open_lines, rows, room, agreed):
+        """Spread what is left over the open shares and the remainder, by what they were of the order as agreed."""
         fixed = sum(value for kind, value in rows if kind == "fixed")
-        percents = order.milestone_line_ids.filtered(
-            lambda line: line.amount_type == "percent" and line.state != "cancelled"
-        )
-        rest = max(100 - sum((fraction(line.percent) for line in percents), Fraction(0)), Fraction(0))
+        rest = self._get_rest_percent(order, dict(zip(open_lines, rows, strict=True)), agreed)
         weights = [
-            fraction(line.percent) if kind == "share" else (rest if kind == "remainder" else Fraction(0))
+            line._get_open_percent(agreed)
+            if kind == "share"
+            else rest
+            if kind == "remainder"
+            else Fraction(0)
             for line, (kind, _value) in zip(open_lines, rows, strict=True)
         ]
+        if not sum(weights):
+            weights = [Fraction(kind == "remainder") for kind, _value in rows]
         if not sum(weights):
             return [value for _kind, value in rows], fixed - room
         parts = allocation.spread(room - fixed, weights)
@@ -242,6 +262,25 @@ class MilestoneBillingSchedule(models.Model):
             value if kind == "fixed" else part for (kind, value), part in zip(rows, parts, strict=True)
         ]
         return targets, sum(targets) - room
+
+    @api.model
+    def _get_rest_percent(self, order, rows, agreed):
+        """Say which percentage of the order as agreed its remainder was: without shares, and without fixed amounts.
+
+        What change orders bill in milestones of their own came later, and is no part of it.
+
+        :param dict rows: rows of the engine by open milestone.
+        :param int agreed: net units of the order as confirmed.
+        :rtype: Fraction
+        """
+        rounding, rest = order.currency_id.rounding, Fraction(100)
+        for line in order.milestone_line_ids.filtered(lambda line: line._is_planned_on_order()):
+            if line._is_share():
+                rest -= fraction(line.percent)
+            elif line.amount_type != "remainder" and line.kind != "change" and agreed:
+                billed = to_units(sum(line._get_fixed_allocations().mapped("amount_untaxed")), rounding)
+                rest -= Fraction(100 * (rows[line][1] if line in rows else billed), agreed)
+        return max(rest, Fraction(0))
 
     # === WRITING THE PLAN DOWN ===
 
@@ -251,7 +290,10 @@ class MilestoneBillingSchedule(models.Model):
         Called whenever an order or an open milestone has changed; billed allocations stay as they are.
         """
         values_list, stale = [], self.env["milestone.billing.allocation"]
-        for schedule in self.filtered("is_frozen"):
+        frozen = self.filtered("is_frozen")
+        # Who bills at the same moment goes first or second: what is added must not wait on a stage that is just billed.
+        frozen._lock()
+        for schedule in frozen:
             parts, _difference = self._get_plan(schedule.order_id)
             for line, by_order_line in parts.items():
                 new_values, line_stale = line._sync_planned_allocations(by_order_line)

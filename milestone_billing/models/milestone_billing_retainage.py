@@ -368,5 +368,6 @@ class MilestoneBillingLine(models.Model):
             "quantity": 1.0,
             "price_unit": amount,
             "tax_ids": [fields.Command.clear()],
+            "analytic_distribution": False,
             "milestone_retainage": True,
         }

@@ -221,7 +221,8 @@ class MilestoneBillingLine(models.Model):
             retained_tax.add(pot, parts)
             self._add_taxed_retainage(values, parts, sign)
         elif retained * sign < 0:
-            line_values = self._prepare_retainage_line_values(abs(values["amount_retained"]), 9000)
+            line = self._in_client_language()
+            line_values = line._prepare_retainage_line_values(abs(values["amount_retained"]), 9000)
             values["invoice_line_ids"].append(Command.create(line_values))
 
     def _get_retained_parts(self, retained, pot):

@@ -1,8 +1,20 @@
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import AccessError, UserError
 from odoo.tools import formatLang
 
 from ..tools.money import to_float
+
+# Written when the order is confirmed or ends, by billing steps and by the tie-out.
+PROTECTED = {
+    "is_frozen",
+    "amount_frozen",
+    "contract_history",
+    "lock_version",
+    "ended_on",
+    "tie_out_state",
+    "tie_out_on",
+    "tie_out_note",
+}
 
 
 class MilestoneBillingSchedule(models.Model):
@@ -127,8 +139,9 @@ class MilestoneBillingSchedule(models.Model):
             schedule.amount_contract = to_float(sum(c["net"] for c in columns.values()), rounding)
             difference = self._get_plan(order)[1] if order.milestone_line_ids else 0
             schedule.amount_difference = to_float(difference, rounding)
+            # Of a milestone that was cancelled after a credit note in part, the rest is still billed.
+            schedule.amount_billed = sum(schedule.line_ids.mapped("amount_billed"))
             lines = schedule.line_ids.filtered(lambda line: line.state != "cancelled")
-            schedule.amount_billed = sum(lines.mapped("amount_billed"))
             schedule.amount_over_billed = schedule._get_over_billed()
             schedule.line_count = len(lines)
             schedule.done_count = len(lines.filtered(lambda line: line.state == "approved"))
@@ -143,10 +156,25 @@ class MilestoneBillingSchedule(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        self._check_not_protected(vals_list)
         schedules = super().create(vals_list)
         for schedule in schedules:
             schedule.order_id.sudo().milestone_schedule_id = schedule
         return schedules
+
+    def write(self, vals):
+        """Refuse by hand what follows from confirming, billing and comparing."""
+        self._check_not_protected([vals])
+        if "order_id" in vals and not self.env.su:
+            raise AccessError(self.env._("A milestone schedule stays with its order."))
+        return super().write(vals)
+
+    @api.model
+    def _check_not_protected(self, vals_list):
+        if not self.env.su and any(PROTECTED & vals.keys() for vals in vals_list):
+            raise AccessError(
+                self.env._("These figures of a milestone schedule follow from its order and invoices.")
+            )
 
     @api.ondelete(at_uninstall=False)
     def _unlink_except_billed(self):
@@ -190,9 +218,49 @@ class MilestoneBillingSchedule(models.Model):
         """
         for schedule in self:
             schedule.line_ids._check_plan_inputs()
+            schedule._check_no_early_discount()
         self._check_fits_order()
+        self._check_invoiced_by_milestones()
         self._check_retained_taxes()
         self._check_deposit_limit()
+
+    def _check_no_early_discount(self):
+        """Refuse a discount for paying early where a part of each invoice is not paid before its release.
+
+        :raise UserError: naming the payment term and what to do.
+        """
+        term = self.order_id.payment_term_id
+        if term.early_discount and self._has_retainage():
+            raise UserError(
+                self.env._(
+                    "Payment term “%s” grants a discount for paying the whole invoice early, of which the client holds a "
+                    "part back. Choose a term without it, or no retainage.",
+                    term.name,
+                )
+            )
+
+    def _check_invoiced_by_milestones(self):
+        """Refuse to bill by milestones what an invoice beside them bills already.
+
+        :raise UserError: naming the order line and the invoice.
+        """
+        for line in self.sudo().order_id.order_line.filtered("is_milestone_billed"):
+            items = line.invoice_lines.filtered(
+                lambda item: (
+                    item.parent_state != "cancel"
+                    and not item.move_id.milestone_document
+                    and not item.move_id.reversed_entry_id.milestone_document
+                )
+            )
+            if not line.currency_id.is_zero(sum(items.mapped("amount_currency"))):
+                raise UserError(
+                    self.env._(
+                        "“%(line)s” is on invoice %(invoice)s already, so its milestones would bill it again. Credit "
+                        "that invoice, or delete its draft.",
+                        line=line.name,
+                        invoice=", ".join(items.move_id.mapped("display_name")),
+                    )
+                )
 
     def _freeze(self):
         """Freeze the schedules of confirmed orders and write their allocations down."""

@@ -1,9 +1,14 @@
 """Tie-out: the statement of a contract against the ledger, down to the entry."""
 
+import logging
+
 from odoo import api, fields, models
 from odoo.exceptions import AccessError
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 
 from ..tools.money import to_text, to_units
+
+_logger = logging.getLogger(__name__)
 
 
 class MilestoneBillingSchedule(models.Model):
@@ -190,10 +195,34 @@ class MilestoneBillingSchedule(models.Model):
         remaining = len(schedules)
         for start in range(0, len(schedules), chunk):
             batch = schedules[start : start + chunk]
-            batch._keep_tie_out()
+            try:
+                for schedule in batch.try_lock_for_update():
+                    schedule._keep_tie_out_safely()
+            except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+                self.env["ir.cron"]._give_way(remaining)
+                return
             remaining -= len(batch)
             if not self.env["ir.cron"]._commit_progress(processed=len(batch), remaining=remaining):
                 break
+
+    def _keep_tie_out_safely(self):
+        """Tie out one schedule; one that cannot be compared says why, and the others are compared all the same."""
+        try:
+            with self.env.cr.savepoint():
+                self._keep_tie_out()
+        except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+            raise
+        except Exception as error:
+            self.env.invalidate_all()
+            _logger.exception("schedule %s could not be tied out", self.id)
+            note = self.env._("It could not be compared: %s", error)
+            self.sudo().write(
+                {
+                    "tie_out_state": "different",
+                    "tie_out_on": fields.Datetime.now(),
+                    "tie_out_note": note[:1000],
+                }
+            )
 
     def _keep_tie_out(self):
         now = fields.Datetime.now()
@@ -204,7 +233,7 @@ class MilestoneBillingSchedule(models.Model):
             )
             if note and note != schedule.tie_out_note:
                 schedule.message_post(body=self.env._("The schedule differs from the ledger: %s", note))
-            schedule.write(
+            schedule.sudo().write(
                 {
                     "tie_out_state": "ok" if result["ok"] else "different",
                     "tie_out_on": now,

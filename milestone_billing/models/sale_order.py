@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
@@ -46,7 +48,7 @@ class SaleOrder(models.Model):
             lines = order.milestone_line_ids.filtered(lambda line: line.state != "cancelled")
             order.milestone_line_count = len(lines)
             order.milestone_done_count = len(lines.filtered(lambda line: line.state == "approved"))
-            order.milestone_amount_billed = sum(lines.mapped("amount_billed"))
+            order.milestone_amount_billed = sum(order.milestone_line_ids.mapped("amount_billed"))
 
     @api.depends(
         "order_line.price_subtotal",
@@ -150,12 +152,40 @@ class SaleOrder(models.Model):
         lines.approval_ids._cancel_open(self.env._("The order was cancelled."))
         return result
 
+    @contextmanager
+    def _keep_unlocked(self):
+        """Let lines of locked orders change by what was agreed, and lock the orders again."""
+        locked = self.filtered("locked")
+        locked.action_unlock()
+        yield
+        locked.action_lock()
+
+    def unlink(self):
+        """Override of `sale` to take what is planned along: it stands in the way of the order's lines.
+
+        :raise UserError: for an order with documents of milestones.
+        """
+        self.check_access("unlink")
+        self._unlink_except_draft_or_cancel()
+        lines = self.sudo().milestone_line_ids
+        for line in lines:
+            if line.invoice_ids or line._get_billed_allocations():
+                raise UserError(
+                    self.env._(
+                        "Milestones of %s have invoices, so the order is kept. It may stay cancelled.",
+                        line.order_id.name,
+                    )
+                )
+        self.env["milestone.billing.change"].sudo().search([("order_id", "in", self.ids)]).unlink()
+        lines.allocation_ids.unlink()
+        return super().unlink()
+
     # === INVOICING ===
 
     def _get_invoiceable_lines(self, final=False):
         """Override of `sale`: what a schedule owns is billed by its milestones alone."""
         lines = super()._get_invoiceable_lines(final)
-        if not self.milestone_schedule_id:
+        if not self.milestone_line_ids and not self.milestone_schedule_id.is_frozen:
             return lines
         rest = lines.filtered(lambda line: not line.is_milestone_billed and not line.milestone_deposit_id)
         return rest if any(not line.display_type for line in rest) else rest.browse()

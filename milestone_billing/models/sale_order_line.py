@@ -1,6 +1,8 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
+from ..tools.money import to_float, to_units
+
 COLUMN_FIELDS = {
     "product_uom_qty",
     "price_unit",
@@ -26,12 +28,13 @@ class SaleOrderLine(models.Model):
     )
     milestone_allocation_ids = fields.One2many("milestone.billing.allocation", "order_line_id", copy=False)
 
-    @api.depends("product_id", "display_type", "is_downpayment")
+    @api.depends("product_id", "display_type", "is_downpayment", "is_expense")
     def _compute_is_milestone_billed(self):
         for line in self:
             line.is_milestone_billed = (
                 not line.display_type
                 and not line.is_downpayment
+                and not line.is_expense
                 and line.product_id._is_billed_by_milestones()
             )
 
@@ -39,6 +42,11 @@ class SaleOrderLine(models.Model):
 
     def _has_frozen_schedule(self):
         return self.is_milestone_billed and self.order_id.milestone_schedule_id.is_frozen
+
+    @api.depends("price_subtotal", "product_uom_qty", "order_id.milestone_schedule_id.is_frozen")
+    def _compute_qty_invoiced(self):
+        """Override of `sale`: it follows amounts, see `_prepare_qty_invoiced`, so it changes with price and quantity."""
+        return super()._compute_qty_invoiced()
 
     def _prepare_qty_invoiced(self):
         """Override of `sale`: the quantity that milestones have billed follows their amounts.
@@ -59,6 +67,7 @@ class SaleOrderLine(models.Model):
                 billed -= invoice_line.amount_currency
         return self.product_uom_qty * billed / self.price_subtotal
 
+    @api.depends("price_subtotal", "product_uom_qty", "order_id.milestone_schedule_id.is_frozen")
     def _compute_qty_invoiced_posted(self):
         """Override of `sale`: see `_prepare_qty_invoiced`."""
         result = super()._compute_qty_invoiced_posted()
@@ -111,7 +120,8 @@ class SaleOrderLine(models.Model):
         self._check_terms_kept(before)
         lines = self.filtered(lambda line: not line.is_downpayment and not line.display_type)
         if lines and vals.keys() & COLUMN_FIELDS:
-            lines._check_not_below_billed()
+            if vals.keys() & (COLUMN_FIELDS - {"sequence"}):
+                lines._check_not_below_billed()
             lines.order_id.milestone_schedule_id.sudo()._on_order_changed()
         return result
 
@@ -140,7 +150,7 @@ class SaleOrderLine(models.Model):
         """
         return {
             line: (line.tax_ids, line.is_milestone_billed)
-            for line in self.filtered(lambda line: line._has_frozen_schedule())
+            for line in self
             if sum(line._get_billed_rows().mapped("amount_untaxed"))
         }
 
@@ -160,19 +170,20 @@ class SaleOrderLine(models.Model):
 
     def _check_not_below_billed(self):
         """Refuse a change that would leave an order line below what its milestones have billed."""
-        for line in self.filtered(lambda line: line._has_frozen_schedule()):
-            billed = sum(line._get_billed_rows().mapped("amount_untaxed"))
-            less = abs(line.price_subtotal) - abs(billed)
-            if billed and (
-                line.currency_id.compare_amounts(less, 0.0) < 0 or billed * line.price_subtotal < 0
-            ):
+        Schedule = self.env["milestone.billing.schedule"]
+        for line in self.filtered("is_milestone_billed"):
+            rounding = line.currency_id.rounding
+            billed = to_units(sum(line._get_billed_rows().mapped("amount_untaxed")), rounding)
+            # As the engine rounds the whole order, which may be another unit than the line's own subtotal.
+            net = billed and Schedule._get_order_columns(line.order_id)[line]["net"]
+            if abs(net) < abs(billed) or billed * net < 0:
                 raise UserError(
                     self.env._(
                         "Milestones have billed %(billed)s of “%(name)s”, more than the new total of %(total)s. "
                         "Credit a milestone first, or keep at least the billed amount.",
-                        billed=line.currency_id.format(billed),
+                        billed=line.currency_id.format(to_float(billed, rounding)),
                         name=line.name,
-                        total=line.currency_id.format(line.price_subtotal),
+                        total=line.currency_id.format(to_float(net, rounding)),
                     )
                 )
 

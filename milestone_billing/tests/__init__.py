@@ -53,11 +53,13 @@ from . import test_money_access
 from . import test_money_corners
 from . import test_order_changed
 from . import test_page_headers
+from . import test_ordinary_odoo
 from . import test_paper_reports
 from . import test_papers
 from . import test_payment_closing
 from . import test_payment_race
 from . import test_pdf
+from . import test_plan_again
 from . import test_progress
 from . import test_proof
 from . import test_queue

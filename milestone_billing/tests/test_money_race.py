@@ -141,6 +141,21 @@ class TestMoneyRace(RaceCommon):
         live = self.look(lines[:1], lambda line: line.invoice_ids.filtered("milestone_claim"))
         self.assertLessEqual(len(live), 1)
 
+    def test_order_line_added_while_the_last_stage_is_completed(self):
+        lines = self.create_order(complete=3)
+
+        def add(env):
+            order = env["milestone.billing.line"].browse(lines[0]).order_id
+            order.order_line = [Command.create({"product_id": self.product_id, "price_unit": 100.0})]
+            return order.ids
+
+        self.run_together(self.complete(lines[3]), add)
+
+        def get_stuck(milestones):
+            return milestones.filtered("invoice_ids").allocation_ids._filter_planned()
+
+        self.assertFalse(self.look(lines, get_stuck), "what was added waits on a stage that is billed")
+
     def test_two_credit_notes_of_one_invoice(self):
         lines = self.create_order(complete=1)
         answers = self.run_together(self.credit(lines[0]), self.credit(lines[0]))

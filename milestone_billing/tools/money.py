@@ -68,3 +68,12 @@ def fraction(number):
     :rtype: Fraction
     """
     return Fraction(repr(number) if isinstance(number, float) else str(number))
+
+
+def less(amount, taken):
+    """Take something off an amount of either sign, down to nothing at most.
+
+    :param amount: whole units or an exact fraction.
+    :param int taken: with the sign of the amount.
+    """
+    return max(amount - taken, 0) if amount >= 0 else min(amount - taken, 0)

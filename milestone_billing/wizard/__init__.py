@@ -10,5 +10,6 @@ from . import milestone_billing_end
 from . import milestone_billing_import
 from . import milestone_billing_tie_out
 from . import account_payment_register
+from . import account_move_reversal
 from . import sale_advance_payment_inv
 from . import base_partner_merge

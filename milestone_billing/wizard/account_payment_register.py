@@ -14,4 +14,6 @@ class AccountPaymentRegister(models.TransientModel):
         trade = lines.filtered(lambda line: not line.milestone_retainage)
         if trade and trade != lines:
             values["line_ids"] = [fields.Command.set(trade.ids)]
+        if not trade and (held := lines.filtered(lambda line: line._is_held_apart())):
+            held._raise_pays_retainage()
         return values
