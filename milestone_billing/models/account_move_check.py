@@ -49,14 +49,18 @@ class AccountMove(models.Model):
                     expected=line.currency_id.name,
                 )
             )
-        for item in self.invoice_line_ids.filtered("sale_line_ids"):
-            if item.amount_currency and item.tax_ids != item.sale_line_ids[:1].tax_ids:
+        rows = [*self.sudo().milestone_allocation_ids, *self.sudo().milestone_recovery_ids]
+        known = {int(tax_id) for row in rows for tax_id in row.tax_amounts or {}}
+        for item in self.invoice_line_ids.filtered(lambda item: item.display_type == "product"):
+            if item.milestone_retainage or not item.amount_currency or known.issuperset(item.tax_ids.ids):
+                continue
+            if not known.issuperset(item.tax_ids.flatten_taxes_hierarchy().ids):
                 raise UserError(
                     self.env._(
                         "The draft of “%(milestone)s” bills “%(line)s” with other taxes than the order. Undo the change, "
                         "or delete the draft, change the order and complete the milestone again.",
                         milestone=line.name,
-                        line=item.sale_line_ids[:1].name,
+                        line=item.sale_line_ids[:1].name or item.name,
                     )
                 )
 

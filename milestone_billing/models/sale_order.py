@@ -167,8 +167,14 @@ class SaleOrder(models.Model):
         """
         self.check_access("unlink")
         self._unlink_except_draft_or_cancel()
-        lines = self.sudo().milestone_line_ids
-        for line in lines:
+        self._unlink_except_billed_by_milestones()
+        self.env["milestone.billing.change"].sudo().search([("order_id", "in", self.ids)]).unlink()
+        self.sudo().milestone_line_ids.allocation_ids.unlink()
+        return super().unlink()
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_billed_by_milestones(self):
+        for line in self.sudo().milestone_line_ids:
             if line.invoice_ids or line._get_billed_allocations():
                 raise UserError(
                     self.env._(
@@ -176,9 +182,6 @@ class SaleOrder(models.Model):
                         line.order_id.name,
                     )
                 )
-        self.env["milestone.billing.change"].sudo().search([("order_id", "in", self.ids)]).unlink()
-        lines.allocation_ids.unlink()
-        return super().unlink()
 
     # === INVOICING ===
 
