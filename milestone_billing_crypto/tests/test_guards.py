@@ -5,6 +5,7 @@ from odoo.exceptions import UserError
 from odoo.tests import tagged
 
 from .common import MILLION, CryptoCommon
+from .evm.node import CHAIN_ID
 
 
 @tagged("post_install", "-at_install")
@@ -91,6 +92,57 @@ class TestGuards(CryptoCommon):
         transfer._update({"block_time": transfer.block_time - timedelta(days=2)})
         value = transfer._prepare_value(payment, payment.quote_id, "late")["amount_value"]
         self.assertEqual(value, 0.25, "1.01 at 0.25 is 0.2525")
+
+    def test_value_counts_what_came_for_the_same_quote_and_stands(self):
+        payment = self.create_payment(100)
+        for _number in range(2):
+            self.pay(payment, 33_333333)
+        self.watch()
+        first, second = payment.transfer_ids.sorted("id")
+        self.assertEqual((first.amount_value, second.amount_value), (33.33, 33.34))
+        for values in ({"state": "orphaned"}, {"quote_id": False}):
+            before = {name: first._fields[name].convert_to_write(first[name], first) for name in values}
+            first._update(values)
+            value = second._prepare_value(payment, payment.quote_id, "quoted")["amount_value"]
+            self.assertEqual(value, 33.33, values)
+            first._update(before)
+
+    def test_amount_that_was_given_back_on_a_shared_address_matches_nobody(self):
+        address = f"0x{CryptoCommon.index + 7 * 10**6:040x}"
+        self.provider.crypto_wallet_id = self._create_wallet({"mode": "fixed", "fixed_address": address})
+        payment = self.create_payment(1500)
+        self.pay_and_settle(payment)
+        self.assert_paid(payment)
+        self.pay_and_settle(payment, 1500 * MILLION)
+        again = self.env["milestone.billing.crypto.transfer"].search(
+            [("receiver", "=", address), ("payment_id", "=", False)]
+        )
+        self.assertEqual((again.match_kind, again.booking_state), ("unmatched", "held"))
+
+    # === REORGANISATIONS === #
+
+    def test_reorganisation_drops_what_is_above_the_fork_on_its_network_only(self):
+        kept, elsewhere = self.create_payment(100), self.create_payment(200)
+        self.pay(kept)
+        self.evm.mine()
+        self.pay(elsewhere)
+        self.watch()
+        other = self.chain.copy({"name": "Other", "evm_id": CHAIN_ID + 1})
+        elsewhere.transfer_ids._update({"chain_id": other.id})
+        self.evm.reorg(2)
+        self.watch(1)
+        self.assertNotIn("orphaned", (kept + elsewhere).transfer_ids.mapped("state"))
+
+    def test_nothing_is_final_above_what_was_read_and_what_is_stays_so(self):
+        payment = self.create_payment(100)
+        self.pay(payment)
+        self.watch()
+        self.evm.mine(5)
+        transfer = payment.transfer_ids
+        self.chain.write({"head_block": transfer.block_number + 5, "cursor_block": transfer.block_number - 1})
+        self.assertFalse(self.chain._find_deep_enough())
+        self.chain.cursor_block = transfer.block_number
+        self.assertEqual(self.chain._find_deep_enough(), transfer)
 
     # === REFUNDS === #
 
