@@ -69,7 +69,10 @@ class MilestonePayment(PaymentPortal):
             ("milestone_retainage", "=", False),
             ("reconciled", "=", False),
         ]
-        return [*super()._get_overdue_invoices_domain(partner_id), ("line_ids", "any!", due)]
+        domain = super()._get_overdue_invoices_domain(partner_id)
+        # The client may not read journal items, and a list of conditions takes no operator that would pass over that.
+        invoices = request.env["account.move"].sudo().search([*domain, ("line_ids", "any", due)])
+        return [*domain, ("id", "in", invoices.ids)]
 
     @http.route()
     def payment_pay(self, *args, amount=None, invoice_id=None, **kwargs):

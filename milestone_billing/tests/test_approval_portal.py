@@ -67,6 +67,13 @@ class TestApprovalPortal(ApprovalHttpCommon):
         )
         self.assertEqual((counters["milestone_waiting_count"], counters["milestone_count"]), (1, 1))
 
+    def test_home_page_counts_what_is_overdue(self):
+        new_test_user(self.env, "zoe", "base.group_portal", partner_id=self.contact.id)
+        self.authenticate("zoe", "zoe")
+        counters = self.make_jsonrpc_request("/my/counters", {"counters": ["overdue_invoice_count"]})
+        self.assertEqual(counters, {"overdue_invoice_count": 0})
+        self.assertEqual(self.url_open("/my/invoices?filterby=overdue_invoices").status_code, 200)
+
     def count_list(self, url="/my/milestones"):
         """Count the statements of a page, the list if no other; also give its text."""
         self.env.flush_all()
