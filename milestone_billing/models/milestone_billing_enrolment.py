@@ -98,7 +98,25 @@ class MilestoneBillingEnrolment(models.Model):
     def write(self, vals):
         if "order_id" in vals and not self.env.su:
             raise AccessError(self.env._("The open-ended order is made by the system and stays."))
+        if not self.env.su:
+            self._check_stays_with_order(vals)
         return super().write(vals)
+
+    def _check_stays_with_order(self, vals):
+        """Refuse another customer or company: the order, its invoices and what was paid belong to these.
+
+        :raise AccessError: naming the enrolment.
+        """
+        for enrolment in self.filtered("order_id"):
+            if any(
+                name in vals and vals[name] != enrolment[name].id for name in ("partner_id", "company_id")
+            ):
+                raise AccessError(
+                    self.env._(
+                        "“%s” has an order of its customer already. Archive it and make a new one instead.",
+                        enrolment.name,
+                    )
+                )
 
     def _open_order(self):
         """Make and confirm the order that charges are added to."""

@@ -105,9 +105,10 @@ class MilestoneBillingRetainer(models.Model):
         return True
 
     def action_close(self):
-        """End retainers and refund what was paid and not used."""
+        """End retainers: settle periods that are over, refund what was paid for the others and not used."""
         self.enrolment_id._check_may_charge()
         for retainer in self.sudo().filtered(lambda item: item.state == "running"):
+            retainer._settle_over()
             for period in retainer.period_ids.filtered(lambda item: item.state == "open"):
                 period._refund_unused()
             retainer.state = "closed"
@@ -124,9 +125,10 @@ class MilestoneBillingRetainer(models.Model):
         if self.state != "running":
             raise UserError(self.env._("“%s” is closed. Make a new retainer to bill again.", self.name))
         start = self.date_next
-        step = STEPS.get(self.period)
-        end = start + step - timedelta(days=1) if step else False
-        text = self.with_context(lang=self.partner_id.lang)._get_text(start, end)
+        following = self._get_following_start(start)
+        end = following - timedelta(days=1) if following else False
+        self._check_not_billed(start, end)
+        text = self._in_client_language()._get_text(start, end)
         line = self.enrolment_id._charge(self.amount_default, text, False, "retainer")
         waiting = self.period_ids.filtered(lambda item: item.state == "closed" and item.hours_carried_on)
         period = self.env["milestone.billing.retainer.period"].create(
@@ -140,8 +142,44 @@ class MilestoneBillingRetainer(models.Model):
             }
         )
         waiting.hours_carried_on = 0.0
-        self.date_next = start + step if step else start
+        self.date_next = following or start
         return period
+
+    def _get_following_start(self, start):
+        """Give the first day of the period after one, or False for blocks.
+
+        A month without the day on which the retainer began is cut short; the next one has that day again.
+
+        :rtype: date | bool
+        """
+        step = STEPS.get(self.period)
+        if not step:
+            return False
+        day, first = start.day, start
+        for period in self.period_ids.filtered("date_to").sorted("date_from", reverse=True):
+            if period.date_to != first - timedelta(days=1):
+                break
+            first = period.date_from
+            day = max(day, first.day)
+        return start + step + relativedelta(day=day)
+
+    def _check_not_billed(self, start, end):
+        """Refuse to bill days a second time, after the next period was moved back by hand."""
+        billed = self.period_ids.filtered(
+            lambda item: end and item.date_to and item.date_from <= end and item.date_to >= start
+        )
+        if billed:
+            last = max(billed.mapped("date_to"))
+            raise UserError(
+                self.env._(
+                    "“%(name)s” is billed up to %(last)s already. Let the next period begin after that day.",
+                    name=self.name,
+                    last=format_date(self.env, last),
+                )
+            )
+
+    def _in_client_language(self):
+        return self.with_context(lang=self.partner_id.lang or self.env.lang)
 
     def _get_text(self, start, end):
         if not end:
@@ -191,13 +229,17 @@ class MilestoneBillingRetainer(models.Model):
             _logger.exception("retainer %s failed", self.id)
             self.problem = str(error)[:300]
 
-    def _run(self):
+    def _settle_over(self):
+        """Settle the periods that are over, the oldest first."""
         today = fields.Date.context_today(self)
-        periods = self.period_ids.sorted("date_from")
-        for period in periods.filtered(
+        for period in self.period_ids.sorted("date_from").filtered(
             lambda item: item.state == "open" and item.date_to and item.date_to < today
         ):
             period._settle()
+
+    def _run(self):
+        today = fields.Date.context_today(self)
+        self._settle_over()
         self.period_ids.filtered(lambda item: item.state == "open")._warn_if_used_up()
         if self.period == "block":
             return
@@ -264,21 +306,23 @@ class MilestoneBillingRetainerPeriod(models.Model):
         """
         self.ensure_one()
         retainer = self.retainer_id
+        earlier = retainer.period_ids.filtered(
+            lambda item: not item.date_to and (item.date_from, item.id) < (self.date_from, self._origin.id)
+        )
+        # What the blocks before could not take any more belongs to this one, whenever it was delivered.
+        first = self.date_from if self.date_to else min([self.date_from, *earlier.mapped("date_from")])
         total = sum(
             (
                 Decimal(str(entry.hours))
                 for entry in retainer.usage_ids
-                if entry.date >= self.date_from and (not self.date_to or entry.date <= self.date_to)
+                if entry.date >= first and (not self.date_to or entry.date <= self.date_to)
             ),
             Decimal(0),
         )
-        total += retainer._get_timesheet_hours(self.date_from, self.date_to)
+        total += retainer._get_timesheet_hours(first, self.date_to)
         if self.date_to:
             return total
-        earlier = retainer.period_ids.filtered(
-            lambda item: (item.date_from, item.id) < (self.date_from, self._origin.id)
-        )
-        before = sum(Decimal(str(item.hours_included)) for item in earlier if not item.date_to)
+        before = sum(Decimal(str(item.hours_included)) for item in earlier)
         return min(max(total - before, Decimal(0)), Decimal(str(self.hours_included)))
 
     def _settle(self):
@@ -306,17 +350,17 @@ class MilestoneBillingRetainerPeriod(models.Model):
             self._treat_overage(result.overage)
 
     def _treat_overage(self, hours):
-        retainer = self.retainer_id
+        retainer = self.retainer_id._in_client_language()
         if retainer.overage == "bill" and retainer.overage_rate:
             amount = retainer.currency_id.round(float(hours * Decimal(str(retainer.overage_rate))))
-            text = self.env._(
+            text = retainer.env._(
                 "%(name)s: %(hours)s hours beyond, %(start)s to %(end)s",
                 name=retainer.name,
                 hours=f"{hours:f}",
-                start=format_date(self.env, self.date_from),
-                end=format_date(self.env, self.date_to),
+                start=format_date(retainer.env, self.date_from),
+                end=format_date(retainer.env, self.date_to),
             )
-            self.overage_line_id = retainer.enrolment_id._charge(amount, text, False)
+            self.overage_line_id = self.retainer_id.enrolment_id._charge(amount, text, False)
         else:
             self._warn(self.env._("%s hours beyond what was paid", f"{hours:f}"))
 
@@ -352,9 +396,12 @@ class MilestoneBillingRetainerPeriod(models.Model):
         paid = Decimal(str(line.amount_untaxed)) if is_billed else Decimal(0)
         retainer = self.retainer_id
         amount = retainer.currency_id.round(float(paid * (included - from_included) / included))
-        self.write({"state": "closed", "hours_used_final": float(used)})
+        beyond = max(used - included - Decimal(str(self.hours_carried)), Decimal(0))
+        self.write({"state": "closed", "hours_used_final": float(used), "hours_beyond": float(beyond)})
+        if beyond:
+            self._treat_overage(beyond)
         if amount:
-            text = self.env._("%s: unused hours refunded", retainer.name)
+            text = retainer._in_client_language().env._("%s: unused hours refunded", retainer.name)
             self.refund_line_id = retainer.enrolment_id._refund(amount, text)
 
 

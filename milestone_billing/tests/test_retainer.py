@@ -109,7 +109,8 @@ class TestRetainer(RetainerCommon):
         retainer = self.create_retainer()
         self.run_on("2026-01-01")
         self.deliver(retainer, date(2026, 1, 10), 4.0)
-        retainer.action_close()
+        with freeze_time("2026-01-11"):
+            retainer.action_close()
         refund = retainer.period_ids.refund_line_id
         self.assertEqual(refund.amount_untaxed, -600.0)
         self.assertEqual(refund.invoice_ids.move_type, "out_refund")
@@ -156,14 +157,16 @@ class TestRetainerRefund(RetainerCommon):
         february = retainer.period_ids.sorted("date_from")[1]
         self.assertEqual(february.hours_carried, 10.0)
         self.deliver(retainer, date(2026, 2, 10), 12.0)
-        retainer.action_close()
+        with freeze_time("2026-02-11"):
+            retainer.action_close()
         self.assertEqual(february.refund_line_id.amount_untaxed, -800.0, "two of the ten paid hours are used")
 
     def test_used_up_period_refunds_nothing(self):
         retainer = self.create_retainer()
         self.run_on("2026-01-01")
         self.deliver(retainer, date(2026, 1, 10), 11.0)
-        retainer.action_close()
+        with freeze_time("2026-01-11"):
+            retainer.action_close()
         self.assertFalse(retainer.period_ids.refund_line_id)
         self.assertEqual(retainer.state, "closed")
 
@@ -181,7 +184,7 @@ class TestRetainerRefund(RetainerCommon):
         self.company.milestone_invoice_posting = "draft"
         retainer = self.create_retainer()
         self.run_on("2026-01-01")
-        with self.assertRaisesRegex(UserError, "not invoiced yet"):
+        with freeze_time("2026-01-02"), self.assertRaisesRegex(UserError, "not invoiced yet"):
             retainer.action_close()
         self.assertEqual(retainer.state, "running")
 
