@@ -134,13 +134,18 @@ class MilestoneBillingWebhookDelivery(models.Model):
         if not hook.active:
             self._note_failure(0, self.env._("The webhook is archived."))
             return True
-        headers = webhook.headers(hook.secret, self.event_id, int(time.time()), body)
         try:
+            headers = webhook.headers(hook.secret, self.event_id, int(time.time()), body)
             status = transport.post(hook.url, body, headers, hook._get_test_origins())
         except url_guard.UrlError as refusal:
             self._note_failure(0, self.env._("The address is refused (%s).", refusal.code))
             return False
         except requests.RequestException as error:
+            self._note_failure(0, type(error).__name__)
+            return False
+        except Exception as error:
+            # Nothing here touches the database: whatever else is wrong with one receiver, the others get theirs.
+            _logger.exception("webhook %s could not be tried", hook.id)
             self._note_failure(0, type(error).__name__)
             return False
         if 200 <= status < 300:

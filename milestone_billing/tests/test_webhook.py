@@ -74,6 +74,17 @@ class TestWebhook(MilestoneBillingCommon):
         self.assertEqual(data["invoice"]["number"], line.invoice_ids.name)
         self.assertEqual(set(self.hook.delivery_ids.mapped("state")), {"sent"})
 
+    @mute_logger("odoo.addons.milestone_billing.models.milestone_billing_webhook_delivery")
+    def test_a_receiver_with_a_broken_key_holds_up_nobody(self):
+        broken = self.hook.copy({"name": "Broken", "url": self.hook.url, "secret": "whsec_x"})
+        broken.action_send_test()
+        self.hook.action_send_test()
+        self.send()
+        self.assertEqual(self.get_types(), ["ping"])
+        self.assertEqual(self.hook.delivery_ids.state, "sent")
+        self.assertEqual((broken.delivery_ids.state, broken.delivery_ids.attempt_count), ("queued", 1))
+        self.assertTrue(broken.delivery_ids.last_error)
+
     def test_submission_and_decisions_are_told(self):
         order = self.create_order(confirm=False)
         order.milestone_line_ids.approval_required = True
