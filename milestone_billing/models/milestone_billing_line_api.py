@@ -41,7 +41,7 @@ class MilestoneBillingLine(models.Model):
             self._check_may_bill()
             lines._override_amount(amount)
         if description is not None:
-            lines.write({"description": description})
+            lines._filter_unbilled().write({"description": description})
         lines._complete(trigger="api")
         return [line._get_completion_answer() for line in lines]
 

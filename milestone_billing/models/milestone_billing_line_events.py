@@ -54,6 +54,11 @@ class MilestoneBillingLine(models.Model):
                 self._complete(trigger=trigger, strict=False)
         except (UserError, RedirectWarning) as error:
             self.env.invalidate_all(flush=False)
+            if len(self) > 1:
+                # One payment for several orders: what one of them lacks does not keep the others.
+                for line in self:
+                    line._complete_or_tell(trigger)
+                return
             _logger.warning("not completed by a payment: %s", self.mapped("reference"), exc_info=True)
             for line in self:
                 line.message_post(body=self.env._("This milestone could not be completed: %s", error))

@@ -139,11 +139,7 @@ class MilestoneBillingLine(models.Model):
         """
         self._read_ahead()
         self.schedule_id._lock()
-        lines = self.filtered(
-            lambda line: (
-                not line._get_live_invoice() and line.state != "cancelled" and line.invoice_status != "before"
-            )
-        )
+        lines = self._filter_unbilled()
         if skipped := self - lines:
             _logger.info("already billed or cancelled, skipped: %s", skipped.mapped("reference"))
         blocked = lines._get_completion_obstacles()
@@ -168,6 +164,13 @@ class MilestoneBillingLine(models.Model):
             {"is_reached": True}
         )
         return lines
+
+    def _filter_unbilled(self):
+        return self.filtered(
+            lambda line: (
+                not line._get_live_invoice() and line.state != "cancelled" and line.invoice_status != "before"
+            )
+        )
 
     def _submit(self):
         """Ask the client for a decision on these milestones."""
