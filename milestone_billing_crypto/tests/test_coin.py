@@ -370,3 +370,17 @@ class TestCoin(CryptoCommon):
         refund.action_find()
         self.assertEqual((refund.state, refund.account_payment_id.amount), ("done", 250))
         self.assertTrue(float(refund.gas_text))
+
+    def test_coin_that_the_receiver_refused_is_no_refund(self):
+        payment = self.create_payment(1000, token=self.coin)
+        refund = self.env["milestone.billing.crypto.refund"].create(
+            {"payment_id": payment.id, "token_id": self.coin.id, "amount": 250}
+        )
+        refund.sudo()._confirm_address(self.feed.address)  # a contract that takes no coin
+        tx_hash = self.evm.pay_coin(self.feed.address, ETHER // 10, sender=1, mine=False)
+        self.evm.mine(9)
+        self.assertEqual(self.evm.rpc("eth_getTransactionReceipt", tx_hash)["status"], "0x0")
+        refund.tx_hash = tx_hash
+        with self.assertRaisesRegex(UserError, "No final transfer"):
+            refund.action_find()
+        self.assertEqual((refund.state, refund.account_payment_id.ids), ("confirmed", []))

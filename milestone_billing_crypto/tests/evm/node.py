@@ -82,9 +82,14 @@ class Evm:
         self.rpc("evm_increaseTime", seconds)
 
     def reorg(self, depth, keep=()):
-        """Replace the newest blocks; ``keep`` lists (transaction hash, offset) to put into the new ones."""
+        """Replace the newest blocks; ``keep`` lists (transaction hash, offset) to put into the new ones.
+
+        The node sets its clock back to the last block that stands; a network's clock does not stop meanwhile.
+        """
         raw = [[self.rpc("eth_getRawTransactionByHash", tx_hash), offset] for tx_hash, offset in keep]
         self.rpc("anvil_reorg", depth, raw)
+        newest = self.rpc("eth_getBlockByNumber", "latest", False)
+        self.skip_time(max(0, int(time.time()) - int(newest["timestamp"], 16)))
 
     # === CONTRACTS === #
 
