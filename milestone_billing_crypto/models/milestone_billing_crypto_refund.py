@@ -188,26 +188,49 @@ class MilestoneBillingCryptoRefund(models.Model):
     def _find(self):
         """Book the refund when its transfer is found and final; tells whether it was."""
         self.ensure_one()
-        transfer = self._find_transfer()
-        moment = self._ask_network(self.tx_hash.strip().lower()) if self.tx_hash else transfer.block_time
+        tx_hash = (self.tx_hash or "").strip().lower()
+        transfer = self._find_named_transfer(tx_hash) if tx_hash else self._find_transfer()
+        moment = self._ask_network(tx_hash) if tx_hash else transfer.block_time
         if not moment:
             return False
-        self.tx_hash = self.tx_hash or transfer.tx_hash
-        if transfer.tx_hash == self.tx_hash.strip().lower():
-            transfer._update({"booking_state": "booked", "refund_id": self.id})
+        self.tx_hash = tx_hash or transfer.tx_hash
+        transfer._update({"booking_state": "booked", "refund_id": self.id})
         self._book(moment)
         return True
+
+    def _prepare_transfer_domain(self):
+        """Return what a transfer that left one of our addresses for this refund is like."""
+        return [
+            ("direction", "=", "out"),
+            ("token_id", "=", self.token_id.id),
+            ("receiver", "=", normalize(self.payout_address)),
+            ("value", "=", self.base_units),
+            ("company_id", "=", self.company_id.id),
+        ]
+
+    def _find_named_transfer(self, tx_hash):
+        """Return the transfer of an entered hash if one of our addresses sent it, whenever that was.
+
+        :raise UserError: if it stands for something else already.
+        """
+        found = self.env["milestone.billing.crypto.transfer"].search(
+            [*self._prepare_transfer_domain(), ("tx_hash", "=", tx_hash), ("state", "!=", "orphaned")]
+        )
+        free = found.filtered(lambda one: one.booking_state == "ignored" and not one.sweep_id)
+        if found and not free:
+            raise UserError(
+                self.env._(
+                    "This transfer stands for a sweep or another refund already. Enter the hash of another one."
+                )
+            )
+        return free[:1]
 
     def _find_transfer(self):
         """Return the transfer that left one of our addresses for this refund, if there is one."""
         return self.env["milestone.billing.crypto.transfer"].search(
             [
-                ("direction", "=", "out"),
+                *self._prepare_transfer_domain(),
                 ("state", "=", "final"),
-                ("token_id", "=", self.token_id.id),
-                ("receiver", "=", normalize(self.payout_address)),
-                ("value", "=", self.base_units),
-                ("company_id", "=", self.company_id.id),
                 ("block_time", ">=", self.confirmed_on - _CLOCK_SKEW),
                 ("booking_state", "=", "ignored"),
                 ("sweep_id", "=", False),
@@ -260,6 +283,8 @@ class MilestoneBillingCryptoRefund(models.Model):
         chain, number = self.token_id.chain_id, transfer_log.ordinal(receipt.get("blockNumber"))
         if not self._is_paid_by(tx_hash, receipt) or head - number + 1 < chain.confirmations:
             return False
+        if number > (chain.cursor_block or 0) and self._is_ours(receipt.get("from")):
+            return False  # the watcher is about to record it; then it is found as what it is
         header = transfer_log.parse_header(
             chain._call([Call("eth_getBlockByNumber", [hex(number), False])])[0]
         )
@@ -278,6 +303,12 @@ class MilestoneBillingCryptoRefund(models.Model):
         listed = listed if isinstance(listed, list) else []
         logs = [transfer_log.parse_log(raw, {token._place()}) for raw in listed]
         return any(one and (one.receiver, one.value) == wanted for one in logs)
+
+    def _is_ours(self, sender):
+        address = str(sender).lower()
+        return bool(
+            self.env["milestone.billing.crypto.address"].search_count([("address", "=", address)], limit=1)
+        )
 
     # === ACCOUNTING === #
 

@@ -128,7 +128,8 @@ class MilestoneBillingCryptoTransfer(models.Model):
     def _settle(self, commit=False):
         """Undo each booked receipt that was dropped, and book each final one, one transaction each.
 
-        In this order, for a dropped one may stand in another block already and pays the same again. One that fails is left for the next cycle with its reason shown; the others go on.
+        In this order, for a dropped one may stand in another block already and pays the same again. One that
+        fails is left for the next cycle with its reason shown; the others go on.
 
         :param bool commit: commit after each receipt, as the scheduled job does.
         """

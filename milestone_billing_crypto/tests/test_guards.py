@@ -133,6 +133,19 @@ class TestGuards(CryptoCommon):
         self.watch(1)
         self.assertNotIn("orphaned", (kept + elsewhere).transfer_ids.mapped("state"))
 
+    def test_common_block_that_is_dropped_afterwards_takes_its_receipt_along(self):
+        payment = self.create_payment(100)
+        self.pay(payment)
+        self.watch(1)
+        fork = payment.transfer_ids.block_number
+        self.evm.reorg(1)
+        self.assertTrue(self.chain._read_once())
+        self.assertEqual((self.chain.cursor_block, payment.transfer_ids.state), (fork, "seen"))
+        self.assertIn(str(fork), self.chain.hashes)
+        self.evm.reorg(2)
+        self.watch(3)
+        self.assertEqual((payment.transfer_ids.state, payment.state), ("orphaned", "waiting"))
+
     def test_nothing_is_final_above_what_was_read_and_what_is_stays_so(self):
         payment = self.create_payment(100)
         self.pay(payment)
@@ -203,6 +216,58 @@ class TestGuards(CryptoCommon):
         self.assertEqual(refund.state, "done")
         with self.assertRaisesRegex(UserError, "booked already"):
             refund.action_cancel()
+
+    def test_entered_hash_takes_its_own_transfer_whenever_it_was_sent(self):
+        payment = self.create_payment(1500)
+        self.pay_and_settle(payment, 1900 * MILLION)
+        refunds = self.env["milestone.billing.crypto.refund"].create(
+            [{"payment_id": payment.id, "token_id": self.usdc.id, "amount": 200} for _number in range(2)]
+        )
+        for refund in refunds.sudo():
+            refund._confirm_address(self.payers[7])
+            refund.confirmed_on += timedelta(days=1)  # sent before the payer confirmed: only a person knows
+        for _number in range(2):
+            sent = self.send_out(payment, self.payers[7], 200 * MILLION).sorted("block_number")
+        self.assertEqual(refunds.mapped("state"), ["confirmed", "confirmed"])
+        first, second = refunds
+        first.tx_hash = sent[1].tx_hash
+        first.action_find()
+        self.assertEqual((sent[1].refund_id, sent[1].booking_state), (first, "booked"))
+        self.assertEqual((sent[0].refund_id.id, sent[0].booking_state), (False, "ignored"))
+        second.tx_hash = sent[1].tx_hash
+        with self.assertRaisesRegex(UserError, "stands for a sweep or another refund"):
+            second.action_find()
+        sweep = self.env["milestone.billing.crypto.sweep"].browse(sent[0].action_sweep()["res_id"])
+        second.tx_hash = sent[0].tx_hash
+        with self.assertRaisesRegex(UserError, "stands for a sweep or another refund"):
+            second.action_find()
+        sweep.action_cancel()
+        second.action_find()
+        proof = self.env["milestone.billing.crypto.proof"].create({"chain_id": self.chain.id})
+        proof.action_prove()
+        line = proof.line_ids.filtered(lambda one: one.token_id == self.usdc)
+        self.assertEqual((line.sent_amount, line.ledger_amount, proof.is_proven), (0, 1500, True))
+
+    def test_entered_hash_of_our_own_sending_waits_until_it_was_read(self):
+        payment = self.create_payment(1500)
+        self.pay_and_settle(payment, 1700 * MILLION)
+        refund = self.env["milestone.billing.crypto.refund"].create(
+            {"payment_id": payment.id, "token_id": self.usdc.id, "amount": 200}
+        )
+        refund.sudo()._confirm_address(self.payers[7])
+        address = payment.address_id.address
+        self.evm.rpc("anvil_impersonateAccount", address)
+        self.evm.pay_coin(address, 10**17)
+        data = self.usdc_contract.data("transfer", self.payers[7], 200 * MILLION)
+        tx = {"from": address, "to": self.usdc_contract.address, "data": data, "gas": hex(200_000)}
+        refund.tx_hash = self.evm.send(tx)
+        self.evm.mine(5)
+        with self.assertRaisesRegex(UserError, "No final transfer"):
+            refund.action_find()
+        self.watch()
+        refund.action_find()
+        sent = self.env["milestone.billing.crypto.transfer"].search([("refund_id", "=", refund.id)])
+        self.assertEqual((refund.state, sent.booking_state), ("done", "booked"))
 
     # === RATES AND BOOKS === #
 

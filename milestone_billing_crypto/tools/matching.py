@@ -29,8 +29,8 @@ def match_by_address(quotes, chain_id: int, token: str, base_units: int, block_t
     """Match a receipt on an address that belongs to one payment only.
 
     Of the quotes of the same token inside whose window the receipt was mined, the one that asked for exactly
-    this amount decides, else the newest: what a payer is asked for pays in full, whatever was asked before. Another token or network than any quoted is not refused: it is
-    the payer's money, and a person accepts it.
+    this amount decides, else the newest: what a payer is asked for pays in full, whatever was asked before.
+    Another token or network than any quoted is not refused: it is the payer's money, and a person accepts it.
     """
     same = [quote for quote in quotes if (quote.chain_id, quote.token) == (chain_id, token)]
     if not same:
