@@ -70,7 +70,7 @@ class MilestoneBillingReminder(models.Model):
         for reminder in self:
             line = reminder.line_id
             invoice = line._get_live_invoice() if line else self.env["account.move"]
-            reminder.amount = invoice.amount_residual
+            reminder.amount = invoice._get_milestone_due_now() if invoice else 0.0
             reminder.date_due = invoice.invoice_date_due
             reminder.url = invoice.get_base_url() + invoice.get_portal_url() if invoice else False
 

@@ -55,7 +55,7 @@ class MilestoneBillingReminder(models.Model):
         self.ensure_one()
         line, invoice = self.line_id.sudo(), self.line_id._get_live_invoice()
         is_payment = self.purpose == "payment"
-        amount = invoice.amount_residual if is_payment else invoice.amount_total
+        amount = invoice._get_milestone_due_now() if is_payment else invoice.amount_total
         return {
             "name": line.name,
             "amount": formatLang(self.env, amount, currency_obj=line.currency_id),

@@ -193,6 +193,20 @@ class TestReminder(ReminderCommon):
         self.run_on(7)
         self.assertEqual(len(line.reminder_ids), 1)
 
+    def test_payment_reminder_does_not_ask_for_what_may_be_held_back(self):
+        self.create_steps(("payment", 1, "after_deadline", "email"))
+        order = self.create_order(confirm=False)
+        order.milestone_schedule_id.retainage_percent = 10.0
+        order.action_confirm()
+        line = order.milestone_line_ids[0]
+        with freeze_time(MONDAY):
+            line.action_complete()
+        self.run_on(1)
+        mail = self.env["mail.mail"].sudo().search([("model", "=", "milestone.billing.reminder")])
+        self.assertIn("2,250.00", mail.subject)
+        self.assertNotIn("2,500.00", mail.body_html)
+        self.assertEqual(line.reminder_ids._prepare_sms_row()["amount"], "$\xa02,250.00")
+
     def test_own_steps_of_a_company_replace_the_shared_ones(self):
         Step = self.env["milestone.billing.reminder.step"]
         shared = Step.create({"purpose": "approval", "days": 1, "moment": "after_start"})
