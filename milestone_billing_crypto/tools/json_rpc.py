@@ -4,6 +4,7 @@ Errors say whether the range was too large, the node asks to slow down, or it fa
 are kept short and never carry the URL, which may hold a key.
 """
 
+import itertools
 import json
 import re
 from typing import NamedTuple
@@ -15,6 +16,9 @@ _TOO_LARGE = re.compile(
 _SLOW_DOWN = re.compile(r"rate.?limit|too many requests|capacity|quota|throttl|slow down", re.IGNORECASE)
 _URL = re.compile(r"\b\w+://\S+")
 _SECRET = re.compile(r"[0-9A-Za-z_-]{24,}")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
+DEPTH_MAX = 64  # a block with its transactions takes five
 
 
 class Call(NamedTuple):
@@ -62,6 +66,12 @@ def classify(error) -> RpcError:
     return RpcError("refused", message)
 
 
+def _get_depth(text: str) -> int:
+    """Return how deeply lists and objects are nested; a parser runs out of stack where a node nests enough."""
+    brackets = _BRACKET.findall(_STRING.sub("", text))
+    return max(itertools.accumulate(1 if bracket in "[{" else -1 for bracket in brackets), default=0)
+
+
 def decode(body: bytes, count: int) -> list:
     """Read the answers of a batch, in the order of its calls.
 
@@ -70,8 +80,11 @@ def decode(body: bytes, count: int) -> list:
     :raise RpcError: if the whole answer is an error or is not a complete batch answer.
     """
     try:
-        answers = json.loads(body)
-    except (ValueError, RecursionError):
+        text = body.decode()
+        if _get_depth(text) > DEPTH_MAX:
+            raise RpcError("protocol", "the answer is nested too deeply")
+        answers = json.loads(text)
+    except ValueError:
         raise RpcError("protocol", "the answer is not JSON") from None
     if isinstance(answers, dict) and "error" in answers:
         raise classify(answers["error"])

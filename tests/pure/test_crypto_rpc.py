@@ -36,6 +36,8 @@ class TestJsonRpc(unittest.TestCase):
             answer({"id": 0, "result": 1}, {"id": 0, "result": 2}),
             answer({"id": [], "result": 1}, {"id": {}, "result": 2}),
             b"[" * 100000,
+            b'[{"id": "]]", "result": ' + b'["]",' * 100000,
+            '[{"id": 0, "result": 1}, {"id": 1, "result": 2}]'.encode("utf-16"),
         ):
             with self.subTest(body), self.assertRaises(rpc.RpcError) as caught:
                 rpc.decode(body, 2)
