@@ -1,6 +1,7 @@
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 
+from ..tools.context import drop_defaults
 from ..tools.money import to_text, to_units
 
 CLAIM_FIELDS = {"milestone_document", "milestone_credited", "milestone_step", "milestone_is_advance"}
@@ -75,7 +76,9 @@ class AccountMove(models.Model):
     def create(self, vals_list):
         """Override of `account`: nobody makes a document that claims to bill a milestone."""
         self._check_not_milestone_claim(vals_list, CLAIM_FIELDS)
-        return super().create(vals_list)
+        context = drop_defaults(self.env.context, CLAIM_FIELDS | {"milestone_line_id"})
+        model = self.with_context(context)  # pylint: disable=context-overridden
+        return super(AccountMove, model).create(vals_list)
 
     @api.model
     def _check_not_milestone_claim(self, vals_list, names):
@@ -159,7 +162,8 @@ class AccountMove(models.Model):
         result = super()._invoice_paid_hook()
         paid = self.filtered(lambda move: move.milestone_document == "stage" and move.milestone_claim)
         paid.milestone_line_id.sudo()._on_paid()
-        self.filtered(lambda move: move.milestone_document == "credit")._log_refunded()
+        credits = self.filtered(lambda move: move.milestone_document == "credit")
+        credits.filtered(lambda move: move.move_type == "out_refund")._log_refunded()
         return result
 
     def _log_refunded(self):

@@ -25,9 +25,15 @@ class AccountMove(models.Model):
                 move._check_bills_nothing_owned()
 
     def _is_milestone_credit(self):
-        return self.move_type == "out_refund" and self.reversed_entry_id.milestone_document in (
-            "stage",
-            "release",
+        """Tell whether this document takes a milestone's document back: also an invoice that reverses a negative one.
+
+        :rtype: bool
+        """
+        origin = self.reversed_entry_id
+        return (
+            origin.milestone_document in ("stage", "release")
+            and self.is_sale_document()
+            and self.move_type != origin.move_type
         )
 
     def _check_not_on_hold(self):
@@ -51,10 +57,12 @@ class AccountMove(models.Model):
             )
         rows = [*self.sudo().milestone_allocation_ids, *self.sudo().milestone_recovery_ids]
         known = {int(tax_id) for row in rows for tax_id in row.tax_amounts or {}}
+        taxed = {row.order_line_id for row in rows if row.tax_amounts}
         for item in self.invoice_line_ids.filtered(lambda item: item.display_type == "product"):
-            if item.milestone_retainage or not item.amount_currency or known.issuperset(item.tax_ids.ids):
+            if item.milestone_retainage or not item.amount_currency:
                 continue
-            if not known.issuperset(item.tax_ids.flatten_taxes_hierarchy().ids):
+            is_bare = not item.tax_ids and item.sale_line_ids[:1] in taxed
+            if is_bare or not known.issuperset(item.tax_ids.flatten_taxes_hierarchy().ids):
                 raise UserError(
                     self.env._(
                         "The draft of “%(milestone)s” bills “%(line)s” with other taxes than the order. Undo the change, "

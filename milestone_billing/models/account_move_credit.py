@@ -28,13 +28,7 @@ class AccountMove(models.Model):
 
     def _give_capacity_back(self):
         """Return what a posted credit note takes back to the milestone's planned allocations."""
-        credits = self.filtered(
-            lambda move: (
-                move.move_type == "out_refund"
-                and move.reversed_entry_id.milestone_document in ("stage", "release")
-            )
-        )
-        for credit in credits:
+        for credit in self.filtered(lambda move: move._is_milestone_credit()):
             credit._book_milestone_credit()
 
     def _book_milestone_credit(self):

@@ -92,12 +92,19 @@ class AccountMove(models.Model):
         return [row for row in rows if row["partial_id"] not in matches]
 
     def _get_moves_to_release(self):
-        """Give the posted documents of the contract up to this one, in the order of the statement."""
+        """Give the posted documents of the contract up to this one, in the order of the statement.
+
+        An invoice that is in draft once more counts: its retainage may be released, and the release names it.
+        """
         place = (self.milestone_step, self.id)
         moves = self.milestone_line_id.schedule_id._get_documents() | self
         return moves.filtered(
-            lambda move: move == self or (move.state == "posted" and (move.milestone_step, move.id) < place)
+            lambda move: move == self or (move._is_issued_once() and (move.milestone_step, move.id) < place)
         ).sorted(lambda move: (move.milestone_step, move.id))
+
+    def _is_issued_once(self):
+        is_stage = self.milestone_document == "stage"
+        return self.state == "posted" or (is_stage and self.state == "draft" and self.posted_before)
 
     def _prepare_sheet_row(self, row, rounding):
         return {

@@ -71,7 +71,7 @@ class AccountMove(models.Model):
     def _adjust_credited_retainage(self):
         """Override to let credit notes take back the retainage with its tax, no more than is still held."""
         waiting = self.filtered(lambda move: move.reversed_entry_id.milestone_retained_parts)
-        for credit in waiting.filtered(lambda move: move.move_type == "out_refund"):
+        for credit in waiting.filtered(lambda move: move._is_milestone_credit()):
             credit._write_retained_parts(retained_tax.negate(credit._get_credited_parts()))
         return super(AccountMove, self - waiting)._adjust_credited_retainage()
 

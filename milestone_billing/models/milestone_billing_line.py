@@ -3,6 +3,7 @@ import uuid
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
+from ..tools.context import drop_defaults
 from ..tools.money import to_float
 
 LINE_KINDS = [
@@ -365,8 +366,12 @@ class MilestoneBillingLine(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
-        self._complete_create_values(vals_list)
-        lines = super().create(vals_list)
+        if not self.env.su and any(DERIVED_FIELDS & vals.keys() for vals in vals_list):
+            self._check_internal_write()
+        context = drop_defaults(self.env.context, CLOSED_FIELDS | DERIVED_FIELDS)
+        model = self.with_context(context)  # pylint: disable=context-overridden
+        model._complete_create_values(vals_list)
+        lines = super(MilestoneBillingLine, model).create(vals_list)
         confirmed = lines.schedule_id.filtered(
             lambda item: item.order_id.state == "sale" and not item.is_frozen
         )

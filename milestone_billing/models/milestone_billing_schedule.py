@@ -2,6 +2,7 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import formatLang
 
+from ..tools.context import drop_defaults
 from ..tools.money import to_float
 
 # Written when the order is confirmed or ends, by billing steps and by the tie-out.
@@ -157,7 +158,9 @@ class MilestoneBillingSchedule(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         self._check_not_protected(vals_list)
-        schedules = super().create(vals_list)
+        context = drop_defaults(self.env.context, PROTECTED)
+        model = self.with_context(context)  # pylint: disable=context-overridden
+        schedules = super(MilestoneBillingSchedule, model).create(vals_list)
         for schedule in schedules:
             schedule.order_id.sudo().milestone_schedule_id = schedule
         return schedules

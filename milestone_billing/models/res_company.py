@@ -55,7 +55,12 @@ class ResCompany(models.Model):
         self.ensure_one()
         company = self.sudo()
         if not company.milestone_retainage_account_id:
-            company.milestone_retainage_account_id = company._create_milestone_retainage_account()
+            parent = company.parent_id  # a branch books on the accounts of the company it belongs to
+            company.milestone_retainage_account_id = (
+                parent._get_milestone_retainage_account()
+                if parent
+                else company._create_milestone_retainage_account()
+            )
         return company.milestone_retainage_account_id
 
     def _create_milestone_retainage_account(self):

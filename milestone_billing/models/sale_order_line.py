@@ -170,12 +170,16 @@ class SaleOrderLine(models.Model):
 
     def _check_not_below_billed(self):
         """Refuse a change that would leave an order line below what its milestones have billed."""
-        Schedule = self.env["milestone.billing.schedule"]
+        Schedule, columns = self.env["milestone.billing.schedule"], {}
         for line in self.filtered("is_milestone_billed"):
             rounding = line.currency_id.rounding
             billed = to_units(sum(line._get_billed_rows().mapped("amount_untaxed")), rounding)
+            if not billed:
+                continue
+            if line.order_id not in columns:
+                columns[line.order_id] = Schedule._get_order_columns(line.order_id)
             # As the engine rounds the whole order, which may be another unit than the line's own subtotal.
-            net = billed and Schedule._get_order_columns(line.order_id)[line]["net"]
+            net = columns[line.order_id][line]["net"]
             if abs(net) < abs(billed) or billed * net < 0:
                 raise UserError(
                     self.env._(

@@ -180,12 +180,17 @@ class TestDepositCorners(MoneyCornerCommon):
         order.order_line.price_unit = 12000.0
         self.assertEqual((first + third + rest).mapped("amount_untaxed"), [3000.0, 3000.0, 6000.0])
 
-    def test_milestone_beyond_the_remainder_is_a_difference(self):
+    def test_milestone_beyond_the_shares_is_a_difference(self):
+        """What passes the remainder is taken off the shares; what they cannot give is told, with them as agreed."""
         order = self.create_order()
-        self.env["milestone.billing.line"].create(
+        more = self.env["milestone.billing.line"].create(
             {"order_id": order.id, "name": "More", "amount_type": "fixed", "amount_fixed": 3000.0}
         )
-        self.assertEqual(order.milestone_schedule_id.amount_difference, 500.0)
+        self.assertEqual(order.milestone_schedule_id.amount_difference, 0.0)
+        amounts = (order.milestone_line_ids - more).mapped("amount_untaxed")
+        self.assertEqual((amounts[-1], round(sum(amounts), 2)), (0.0, 7000.0))
+        more.amount_fixed = 10500.0
+        self.assertEqual(order.milestone_schedule_id.amount_difference, 8000.0)
 
     def test_billed_part_stays_after_its_credit_note(self):
         order = self.create_order(confirm=False)
