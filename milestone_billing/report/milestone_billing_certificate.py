@@ -30,7 +30,8 @@ class ReportMilestoneBillingCertificate(models.AbstractModel):
         """Override of `base` to give the template the story of each milestone."""
         lines = self.env["milestone.billing.line"].browse(docids)
         lines.check_access("read")
-        options = data or {}
+        # Whose copy it is and its number are said by our own code; the address of a report takes any options.
+        options = (data or {}) if self.env.su else {}
         return {
             "docs": lines,
             "certificates": [

@@ -486,8 +486,17 @@ class TestEvidenceCertificate(ExportCommon):
         self.line._log_evidence("approval.on_behalf", data={"method": "paper", "document_sha256": "0" * 64})
         self.assertIn("Not the client's own portal approval", self._render("X", "client"))
 
-    def _render(self, number, reader):
-        report = self.env["ir.actions.report"]
+    def test_address_of_the_report_gives_neither_numbers_nor_addresses_in_full(self):
+        self.approve()
+        who = {"actor_kind": "link_holder", "actor_ref": self.client_company.milestone_evidence_ref}
+        self.line._log_evidence("link.opened", **who, pii={"ip": "198.51.100.9", "actor_name": "Max"})
+        html = self._render("FORGED-C1", "dispute", is_internal=False)
+        self.assertNotIn("FORGED-C1", html)
+        self.assertNotIn("198.51.100.9", html)
+        self.assertIn("FORGED-C1", self._render("FORGED-C1", "dispute"))
+
+    def _render(self, number, reader, is_internal=True):
+        report = self.env["ir.actions.report"].sudo(is_internal)
         content, _kind = report._render_qweb_html(
             "milestone_billing.action_report_certificate",
             self.line.ids,
