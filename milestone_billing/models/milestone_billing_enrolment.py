@@ -290,6 +290,53 @@ class MilestoneBillingEnrolment(models.Model):
         return formatLang(self.env, amount, currency_obj=self.currency_id)
 
 
+class MilestoneBillingLine(models.Model):
+    _inherit = "milestone.billing.line"
+
+    def action_cancel(self):
+        """Extend: what a cancelled charge has added to its open-ended order goes with it."""
+        result = super().action_cancel()
+        self._filter_charges()._set_charged(0.0)
+        return result
+
+    def action_restore(self):
+        """Extend: a restored charge stands on its order again, as far as the caps let it.
+
+        :raise UserError: above a cap.
+        """
+        self._check_may_bill()
+        for line in self._filter_charges().filtered(lambda line: line.state == "cancelled"):
+            line.schedule_id._lock()
+            line.order_id.sudo().milestone_enrolment_ids._check_caps(line.amount_fixed)
+            line._set_charged(1.0)
+        return super().action_restore()
+
+    def _filter_charges(self):
+        """Keep the milestones of open-ended orders that bill an order line of their own, and nothing of it now."""
+        return self.filtered(
+            lambda line: (
+                line.allocation_mode == "lines"
+                and line.schedule_id._is_open_ended()
+                and line.currency_id.is_zero(sum(line._get_billed_allocations().mapped("amount_untaxed")))
+            )
+        )
+
+    def _set_charged(self, quantity):
+        """Put what charges have added on their orders, or take it off: nobody else bills it.
+
+        :param float quantity: 1 or 0.
+        """
+        for line in self.sudo():
+            schedule, order_line = line.schedule_id, line.allocation_ids.order_line_id
+            before = schedule.amount_contract
+            with line.order_id._keep_unlocked():
+                order_line.write({"product_uom_qty": quantity, "price_unit": order_line.price_unit})
+            schedule.amount_frozen = line.currency_id.round(
+                schedule.amount_frozen + schedule.amount_contract - before
+            )
+            schedule._replan()
+
+
 class SaleOrder(models.Model):
     _inherit = "sale.order"
 

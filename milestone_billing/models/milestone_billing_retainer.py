@@ -392,8 +392,8 @@ class MilestoneBillingRetainerPeriod(models.Model):
             )
         used, included = self._get_used(), Decimal(str(self.hours_included))
         from_included = min(max(used - Decimal(str(self.hours_carried)), Decimal(0)), included)
-        is_billed = line.state != "cancelled" and line.invoice_status != "credited"
-        paid = Decimal(str(line.amount_untaxed)) if is_billed else Decimal(0)
+        # Credit notes, in part or whole, have given back their part already.
+        paid = Decimal(str(line.amount_billed))
         retainer = self.retainer_id
         amount = retainer.currency_id.round(float(paid * (included - from_included) / included))
         beyond = max(used - included - Decimal(str(self.hours_carried)), Decimal(0))

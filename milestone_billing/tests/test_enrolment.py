@@ -144,6 +144,34 @@ class TestEnrolment(MilestoneBillingCommon):
         units = schedule._get_statement_units(fields.Date.context_today(schedule))
         self.assertEqual((units["change_orders"], units["contract_sum"]), (0, 15000))
 
+    def test_cancelled_charge_leaves_nothing_behind(self):
+        order, schedule = self.enrolment.order_id, self.enrolment.order_id.milestone_schedule_id
+        line = self.env["milestone.billing.line"].browse(self.enrolment.charge(100, "First")["id"])
+        line.invoice_ids.button_draft()
+        line.invoice_ids.button_cancel()
+        line.action_cancel()
+        self.assertEqual((order.amount_untaxed, schedule.amount_difference), (0.0, 0.0))
+        self.assertTrue(schedule.tie_out()["ok"])
+        second = self.env["milestone.billing.line"].browse(self.enrolment.charge(50, "Second")["id"])
+        self.assertEqual(second.invoice_ids.amount_untaxed, 50.0)
+        line.with_user(self.billing_user).action_restore()
+        self.assertEqual((line.amount_untaxed, order.amount_untaxed), (100.0, 150.0))
+        line.action_complete()
+        self.assertEqual(line._get_live_invoice().amount_untaxed, 100.0)
+        self.assertTrue(schedule.tie_out()["ok"])
+        self.assertEqual(schedule.get_statement()["change_orders"], "0.00")
+
+    def test_restored_charge_stays_below_the_cap(self):
+        self.enrolment.cap_total = 100.0
+        line = self.env["milestone.billing.line"].browse(self.enrolment.charge(100, "First")["id"])
+        line.invoice_ids.button_draft()
+        line.invoice_ids.button_cancel()
+        line.action_cancel()
+        self.enrolment.charge(100, "Second")
+        with self.assertRaisesRegex(UserError, "cannot be charged"):
+            line.action_restore()
+        self.assertEqual(line.state, "cancelled")
+
     def test_payment_link_has_amount_purpose_and_code(self):
         answer = self.enrolment.charge(100, "Phase 2")
         line = self.env["milestone.billing.line"].browse(answer["id"])

@@ -107,3 +107,20 @@ class TestRetainerCorners(RetainerCommon):
         )
         retainer.action_bill_next()
         self.assertEqual(retainer.period_ids.milestone_line_id.amount_untaxed, 1000.0)
+
+    def test_refund_is_what_credit_notes_have_left(self):
+        retainer = self.create_retainer()
+        self.run_on("2026-01-01")
+        invoice = retainer.period_ids.milestone_line_id.invoice_ids
+        wizard = self.env["account.move.reversal"].with_context(
+            active_model="account.move", active_ids=invoice.ids
+        )
+        wizard = wizard.create({"journal_id": invoice.journal_id.id, "date": "2026-01-02"})
+        credit = self.env["account.move"].browse(wizard.refund_moves()["res_id"])
+        credit.invoice_line_ids.price_unit = 400.0
+        credit.action_post()
+        self.deliver(retainer, date(2026, 1, 10), 5.0)
+        with freeze_time("2026-01-11"):
+            retainer.action_close()
+        self.assertEqual(retainer.period_ids.refund_line_id.amount_untaxed, -300.0)
+        self.assertTrue(retainer.order_id.milestone_schedule_id.tie_out()["ok"])
