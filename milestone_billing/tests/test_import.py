@@ -103,6 +103,28 @@ class TestImport(MilestoneBillingCommon):
         self.make(self.get_template()).action_import()
         self.assertEqual(self.find("OLD-0042").partner_id, self.client_company)
 
+    def test_same_sheet_is_not_imported_twice(self):
+        self.make(self.get_template(), is_confirmed=True).action_import()
+        orders = self.find()
+        again = self.make(self.get_template(), is_confirmed=True)
+        again.action_import()
+        self.assertEqual(self.find(), orders)
+        self.assertIn("Row 2", again.result)
+        self.assertIn(orders[0].name, again.result)
+        orders[0]._action_cancel()
+        again.action_check()
+        self.assertNotIn("Row 2:", again.result, "what was cancelled may come again")
+
+    def test_customer_of_a_refused_order_is_made_again_for_the_next(self):
+        wizard = self.make(
+            "customer,order,product,amount,milestone,percent\n"
+            "Newcomer,NEW-1,No such product,100,All,rest\n"
+            "Newcomer,NEW-2,Website,100,All,rest\n"
+        )
+        wizard.action_import()
+        self.assertIn("Row 2: There is no product", wizard.result)
+        self.assertNotIn("Row 3", wizard.result)
+
     def test_other_files_and_other_people_are_refused(self):
         for content, name in ((b"\xff\xfe\x00", "a.csv"), (b"PK", "a.xlsx"), (b"a,b\n1,2\n", "a.csv")):
             with self.assertRaises(UserError):

@@ -125,6 +125,8 @@ class MilestoneBillingImport(models.TransientModel):
                 with self.env.cr.savepoint():
                     orders += self._create_order(reference, rows, partners, products, place)
             except (UserError, ValidationError) as error:
+                # What was made for this order is gone with it.
+                partners.clear()
                 label = self.env._("Row %s", place[0])
                 problems.append(f"{label}: {error}")
         return orders, problems
@@ -136,6 +138,7 @@ class MilestoneBillingImport(models.TransientModel):
         """
         head = rows[0].values
         partner = self._find_partner(head, partners)
+        self._check_not_imported(partner, reference)
         product = self._find_product(head["product"], products)
         order = self.env["sale.order"].create(
             {
@@ -158,6 +161,31 @@ class MilestoneBillingImport(models.TransientModel):
         if self.is_confirmed:
             order.action_confirm()
         return order
+
+    def _check_not_imported(self, partner, reference):
+        """Refuse an order that is here already: the same file twice would bill it twice.
+
+        :raise UserError: naming the order that is here.
+        """
+        known = self.env["sale.order"].search(
+            [
+                ("partner_id", "=", partner.id),
+                ("client_order_ref", "=", reference),
+                ("company_id", "=", self.env.company.id),
+                ("state", "!=", "cancel"),
+            ],
+            limit=1,
+        )
+        if known:
+            raise UserError(
+                self.env._(
+                    "“%(reference)s” of %(customer)s is here already: %(order)s. Take its rows out of the file, or "
+                    "cancel that order first.",
+                    reference=reference,
+                    customer=partner.display_name,
+                    order=known.name,
+                )
+            )
 
     def _create_openings(self, order, rows, place):
         """Enter what was billed before; it counts from the confirmation of the order on."""
