@@ -99,8 +99,22 @@ class MilestoneBillingCryptoNode(models.Model):
         return messages.get(code, self.env._("The node's address is not a usable web address."))
 
     def _explain(self, error):
-        """Return what went wrong with this node as a text; it never holds the node's address."""
-        return self._url_message(error.code) if isinstance(error, UrlError) else str(error)
+        """Return what went wrong with this node and what helps, as a text; it never holds the node's address."""
+        if isinstance(error, UrlError):
+            return self._url_message(error.code)
+        if not isinstance(error, (RpcError, RangeError)):
+            return str(error)
+        advice = {
+            "transport": self.env._(
+                "The node does not answer. It is asked again; see whether it runs, or add a second one."
+            ),
+            "http": self.env._(
+                "The node refuses. See whether its address, the key in it and your plan are valid."
+            ),
+            "slow_down": self.env._("The node asks to wait. A larger plan or a second node helps."),
+        }
+        unusable = self.env._("The node's answer cannot be used. It is asked again; a second node helps.")
+        return f"{advice.get(getattr(error, 'kind', ''), unusable)} ({error})"
 
     def _allowed_origins(self):
         text = self.env["ir.config_parameter"].sudo().get_param(PRIVATE_NODES_PARAMETER, "")

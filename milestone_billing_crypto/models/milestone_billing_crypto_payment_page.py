@@ -228,7 +228,8 @@ class MilestoneBillingCryptoPayment(models.Model):
             style, heading = "success", self.env._("This invoice is settled")
             text = self.env._("It was paid or withdrawn in another way. Please do not send anything.")
         elif self.exception_state == "over":
-            text = self.env._("You paid more than was due. The rest is kept as your credit.")
+            if not self.refund_ids.filtered(lambda refund: refund.state != "cancelled"):
+                text = self.env._("You paid more than was due. The rest is kept as your credit.")
         elif state == "paid" and self.exception_state == "late":
             text = self.env._("It came after the locked price and counted at the rate of its day.")
         return {"style": style, "heading": heading, "text": text}

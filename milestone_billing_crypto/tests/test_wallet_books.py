@@ -277,6 +277,12 @@ class TestWalletBooks(CryptoCommon, HttpCase):
             again.state, "confirmed", "earlier, less, to another, in another token: not this refund"
         )
 
+    def test_page_speaks_of_a_credit_until_a_refund_is_asked(self):
+        payment, refund = self.overpaid()
+        self.assertFalse(payment._prepare_status("paid")["text"])
+        refund.action_cancel()
+        self.assertIn("kept as your credit", payment._prepare_status("paid")["text"])
+
     def test_refund_goes_where_the_payer_says_and_settles_the_credit(self):
         payment, refund = self.overpaid()
         self.assertEqual((refund.amount, refund.base_units), (200, str(200 * MILLION)))

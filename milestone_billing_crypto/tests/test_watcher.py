@@ -267,18 +267,19 @@ class TestWatcher(CryptoCommon):
         self.assertIn("Queries a minute", self.chain.quota_hint)
 
     def test_busy_broken_and_endless_answers_pause_the_node(self):
-        for changes in (
-            {"status": 429, "headers": {"Retry-After": "120"}},
-            {"status": 500},
-            {"status": 302, "headers": {"Location": "http://127.0.0.1:1/"}},
-            {"body": b"<html>gateway</html>"},
-            {"body": b"[]"},
+        for said, changes in (
+            ("asks to wait", {"status": 429, "headers": {"Retry-After": "120"}}),
+            ("refuses", {"status": 500}),
+            ("refuses", {"status": 302, "headers": {"Location": "http://127.0.0.1:1/"}}),
+            ("cannot be used", {"body": b"<html>gateway</html>"}),
+            ("cannot be used", {"body": b"[]"}),
         ):
             self.proxy.reset()
             for name, value in changes.items():
                 setattr(self.proxy, name, value)
             self.assert_unchanged()
             self.assertTrue(self.node.retry_after)
+            self.assertIn(said, self.chain.last_error)
         self.assertGreaterEqual(self.node.error_count, 5)
         self.proxy.reset()
         self.node.retry_after = False
