@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from dateutil.relativedelta import relativedelta
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import UserError, ValidationError
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import format_date
 
@@ -419,6 +419,25 @@ class MilestoneBillingRetainerUsage(models.Model):
     hours = fields.Float(required=True)
 
     _hours_positive = models.Constraint("CHECK (hours > 0)", "Enter more than zero hours.")
+
+    @api.constrains("date", "hours", "retainer_id")
+    def _check_not_settled(self):
+        """Refuse hours in a period that is settled: they would be neither used up nor billed."""
+        for usage in self:
+            settled = usage.retainer_id.period_ids.filtered(
+                lambda item, day=usage.date: (
+                    item.state == "closed" and item.date_to and item.date_from <= day <= item.date_to
+                )
+            )
+            if settled:
+                raise ValidationError(
+                    self.env._(
+                        "The period up to %(end)s is settled and the client has its statement. Enter “%(name)s” on a "
+                        "later day.",
+                        end=format_date(self.env, settled[0].date_to),
+                        name=usage.name,
+                    )
+                )
 
 
 class MilestoneBillingEnrolment(models.Model):

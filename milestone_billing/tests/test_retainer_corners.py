@@ -1,7 +1,7 @@
 from datetime import date
 
 from freezegun import freeze_time
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import tagged
 
 from .test_retainer import RetainerCommon
@@ -124,3 +124,15 @@ class TestRetainerCorners(RetainerCommon):
             retainer.action_close()
         self.assertEqual(retainer.period_ids.refund_line_id.amount_untaxed, -300.0)
         self.assertTrue(retainer.order_id.milestone_schedule_id.tie_out()["ok"])
+
+    def test_hours_are_not_lost_in_a_settled_period(self):
+        retainer = self.create_retainer()
+        self.run_on("2026-01-01")
+        self.deliver(retainer, date(2026, 1, 10), 4.0)
+        self.run_on("2026-02-01")
+        with self.assertRaisesRegex(ValidationError, "is settled"):
+            self.deliver(retainer, date(2026, 1, 31), 3.0)
+        with self.assertRaisesRegex(ValidationError, "is settled"):
+            retainer.usage_ids.hours = 9.0
+        self.deliver(retainer, date(2026, 2, 1), 3.0)
+        self.assertEqual(retainer.hours_left, 13.0)
