@@ -1,6 +1,7 @@
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 
+from ..tools.context import drop_defaults
 from ..tools.money import to_text, to_units
 
 # What people enter; everything else follows from the plan.
@@ -62,7 +63,9 @@ class MilestoneBillingAllocation(models.Model):
         # The index on planned rows looks at the database: rows that got their document just now must be there.
         self.flush_model(["move_id", "opening_id"])
         self._check_by_hand(vals_list)
-        allocations = super().create(vals_list)
+        context = drop_defaults(self.env.context, self._fields.keys() - BY_HAND)
+        model = self.with_context(context)  # pylint: disable=context-overridden
+        allocations = super(MilestoneBillingAllocation, model).create(vals_list)
         allocations.filtered("percent")._plan_again()
         return allocations
 

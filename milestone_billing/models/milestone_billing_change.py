@@ -3,6 +3,7 @@ import uuid
 from odoo import Command, api, fields, models
 from odoo.exceptions import AccessError, UserError
 
+from ..tools.context import drop_defaults
 from .milestone_billing_line_state import INTERNAL_WRITE
 
 PROTECTED = {
@@ -141,7 +142,9 @@ class MilestoneBillingChange(models.Model):
                 self._check_internal_write()
             if vals.get("order_id"):
                 vals["number"] = numbers[vals["order_id"]] = numbers.get(vals["order_id"], 0) + 1
-        return super().create(vals_list)
+        context = drop_defaults(self.env.context, PROTECTED)
+        model = self.with_context(context)  # pylint: disable=context-overridden
+        return super(MilestoneBillingChange, model).create(vals_list)
 
     def write(self, vals):
         if PROTECTED & vals.keys():

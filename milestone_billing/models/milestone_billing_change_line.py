@@ -65,7 +65,9 @@ class MilestoneBillingChangeLine(models.Model):
             vals["change_id"] for vals in vals_list if vals.get("change_id")
         )
         changes._check_is_draft()
-        return super().create(vals_list)
+        lines = super().create(vals_list)
+        lines.change_id._check_is_draft()  # a caller's context may name another one
+        return lines
 
     def write(self, vals):
         self.change_id._check_is_draft()

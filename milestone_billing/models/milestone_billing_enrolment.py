@@ -2,6 +2,7 @@ from odoo import Command, api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tools import formatLang
 
+from ..tools.context import drop_defaults
 from ..tools.money import to_units
 
 
@@ -89,7 +90,9 @@ class MilestoneBillingEnrolment(models.Model):
     def create(self, vals_list):
         if any(vals.get("order_id") for vals in vals_list) and not self.env.su:
             raise AccessError(self.env._("The open-ended order is made by the system and stays."))
-        enrolments = super().create(vals_list)
+        context = drop_defaults(self.env.context, {"order_id"})
+        model = self.with_context(context)  # pylint: disable=context-overridden
+        enrolments = super(MilestoneBillingEnrolment, model).create(vals_list)
         for enrolment in enrolments:
             if not enrolment.order_id:
                 enrolment._open_order()

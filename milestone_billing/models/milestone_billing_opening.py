@@ -7,6 +7,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tools import formatLang
 
 from ..tools import allocation
+from ..tools.context import drop_defaults
 from ..tools.money import to_text, to_units
 from .milestone_billing_line_state import INTERNAL_WRITE
 
@@ -78,7 +79,9 @@ class MilestoneBillingOpening(models.Model):
         self._check_may_enter()
         if not self.env.su and any(PROTECTED & vals.keys() for vals in vals_list):
             raise AccessError(self.env._("Enter number, date and amounts; the rest follows from them."))
-        openings = super().create(vals_list)
+        context = drop_defaults(self.env.context, PROTECTED)
+        model = self.with_context(context)  # pylint: disable=context-overridden
+        openings = super(MilestoneBillingOpening, model).create(vals_list)
         openings.line_id.check_access("write")
         openings._check_amounts()
         openings.filtered("schedule_id.is_frozen")._book()

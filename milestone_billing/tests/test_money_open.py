@@ -271,3 +271,52 @@ class TestMoneyOpen(MoneyCornerCommon):
         Schedule = self.env["milestone.billing.schedule"].with_user(bookkeeper)
         schedule = Schedule.with_context(default_is_frozen=True).create({"order_id": plain.id})
         self.assertFalse(schedule.is_frozen)
+
+    def test_context_says_nothing_about_changes(self):
+        order = self.create_order()
+        context = {"default_state": "approved", "default_is_applied": True, "default_amount_total": 5.0}
+        Change = self.env["milestone.billing.change"].with_user(self.billing_user).with_context(**context)
+        change = Change.create({"order_id": order.id, "name": "More"})
+        self.assertEqual((change.state, change.is_applied, change.amount_total), ("draft", False, 0.0))
+        change._write_internal({"state": "declined"})
+        Position = self.env["milestone.billing.change.line"].with_user(self.billing_user)
+        with self.assertRaises(UserError):
+            Position.with_context(default_change_id=change.id).create(
+                {"product_id": self.service.id, "name": "Late", "quantity": 1.0, "price_unit": 1.0}
+            )
+
+    def test_context_says_nothing_about_parts_and_outside_invoices(self):
+        order = self.create_order(confirm=False)
+        line, posted = order.milestone_line_ids[0], self.create_order()
+        line.allocation_mode = "lines"
+        posted.milestone_line_ids[0].action_complete()
+        context = {"default_move_id": posted.invoice_ids.id, "default_amount_untaxed": 77.0}
+        Allocation = self.env["milestone.billing.allocation"].with_user(self.billing_user)
+        part = Allocation.with_context(**context).create(
+            {"line_id": line.id, "order_line_id": order.order_line.id, "percent": 25.0}
+        )
+        self.assertFalse(part.move_id)
+        self.assertNotEqual(part.amount_untaxed, 77.0)
+        Opening = self.env["milestone.billing.opening"].with_context(default_is_booked=True, default_step=99)
+        opening = Opening.create(
+            {
+                "line_id": order.milestone_line_ids[1].id,
+                "reference": "OLD-1",
+                "date": "2025-01-31",
+                "amount_untaxed": 100.0,
+            }
+        )
+        self.assertEqual((opening.is_booked, opening.step), (False, 0))
+
+    def test_context_names_no_order_of_an_enrolment(self):
+        order = self.create_order()
+        Enrolment = self.env["milestone.billing.enrolment"].with_user(self.billing_user)
+        enrolment = Enrolment.with_context(default_order_id=order.id).create(
+            {
+                "partner_id": self.client_company.id,
+                "company_id": self.company.id,
+                "product_id": self.service.id,
+            }
+        )
+        self.assertTrue(enrolment.order_id)
+        self.assertNotEqual(enrolment.order_id, order)
