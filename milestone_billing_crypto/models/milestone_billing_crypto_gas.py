@@ -1,6 +1,8 @@
 from odoo import Command, api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 
+from odoo.addons.milestone_billing.tools.context import drop_defaults
+
 from ..const import PROVIDER_CODE
 from ..tools import native, transfer_log, units
 from ..tools.json_rpc import Call
@@ -32,6 +34,8 @@ class MilestoneBillingCryptoGas(models.AbstractModel):
         """Override: a record begins at its beginning."""
         for vals in vals_list:
             self._check_guarded(vals)
+        if not self.env.su:
+            self = self.with_context(drop_defaults(self.env.context, self._guarded_fields))
         return super().create(vals_list)
 
     def write(self, vals):

@@ -91,6 +91,20 @@ class TestAccess(CryptoCommon):
         for name in ("wallet", "address", "payment", "quote", "transfer"):
             self.assertFalse(self.model(name, user).search([]), name)
 
+    def test_refund_begins_at_its_beginning_whatever_a_call_says(self):
+        payment = self.create_payment(100)
+        manager = new_test_user(
+            self.env,
+            "crypto_refund_manager",
+            groups="milestone_billing_crypto.milestone_billing_crypto_group_manager",
+        )
+        Refund = self.model("refund", manager)
+        vals = {"payment_id": payment.id, "token_id": payment.quote_id.token_id.id, "amount": 5.0}
+        with self.assertRaises(AccessError):
+            Refund.create({**vals, "state": "done"})
+        refund = Refund.with_context(default_state="done", default_confirmed_on="2020-01-01").create(vals)
+        self.assertEqual((refund.state, refund.confirmed_on), ("requested", False))
+
     def test_key_of_a_node_is_for_managers_only(self):
         user = new_test_user(self.env, "crypto_sys", groups="base.group_system")
         with self.assertRaises(AccessError):

@@ -78,14 +78,18 @@ env.invalidate_all()
 assert not contact.exists() and waiting.approval_ids.seat_ids.partner_id == twin
 verify_all()
 
-# The bundle is good for an outsider, and the nightly run finds nothing.
+# The bundle is good for an outsider, who is told that the first log proves entries which this copy's does not; the nightly
+# run finds nothing.
 result = waiting.export_evidence()
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder, result["filename"])
     path.write_bytes(base64.b64decode(result["content"]))
     verify = Path(sys.modules["odoo.addons.milestone_billing"].__path__[0], "tools/verify.py")
     done = subprocess.run([sys.executable, "-I", verify, path], capture_output=True, text=True, check=False)
-assert done.returncode == 0, done.stdout
+told = [line.split() for line in done.stdout.splitlines()]
+warned = [words[1:] for words in told if words[:1] == ["WARN"]]
+assert done.returncode == 1 and len(warned) == 1, done.stdout
+assert warned[0][0] == "log" and warned[0][2:] == ["entries", "have", "no", "proof"], done.stdout
 env["milestone.billing.evidence.check"]._cron_verify()
 check = env["milestone.billing.evidence.check"].search([], limit=1)
 assert check.date_end and not check.problem_count and check.chain_count > 2, check.note
