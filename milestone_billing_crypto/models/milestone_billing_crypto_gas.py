@@ -1,7 +1,6 @@
 from odoo import Command, api, fields, models
-from odoo.exceptions import AccessError, UserError, ValidationError
-
 from odoo.addons.milestone_billing.tools.context import drop_defaults
+from odoo.exceptions import AccessError, UserError, ValidationError
 
 from ..const import PROVIDER_CODE
 from ..tools import native, transfer_log, units
@@ -34,9 +33,9 @@ class MilestoneBillingCryptoGas(models.AbstractModel):
         """Override: a record begins at its beginning."""
         for vals in vals_list:
             self._check_guarded(vals)
-        if not self.env.su:
-            self = self.with_context(drop_defaults(self.env.context, self._guarded_fields))
-        return super().create(vals_list)
+        names = () if self.env.su else self._guarded_fields
+        model = self.with_context(drop_defaults(self.env.context, names))  # pylint: disable=context-overridden
+        return super(MilestoneBillingCryptoGas, model).create(vals_list)
 
     def write(self, vals):
         """Override: states and entries come from the buttons only."""
