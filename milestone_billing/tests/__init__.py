@@ -33,6 +33,7 @@ from . import test_einvoice
 from . import test_end
 from . import test_enrolment
 from . import test_evidence
+from . import test_evidence_certificate
 from . import test_evidence_erasure_copies
 from . import test_evidence_events
 from . import test_evidence_export

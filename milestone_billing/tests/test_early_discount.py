@@ -194,32 +194,12 @@ class TestEarlyDiscount(EarlyDiscountCommon):
             self.assertEnded(order)
             self.assertEqual(self.balance(self.advances, order), 0.0)
 
-    def test_retainage_with_its_tax_now_or_at_the_release(self):
-        for values in (
-            {"retainage_base": "gross"},
-            {"retainage_base": "net"},
-            {"retainage_base": "net", "retainage_tax": "release"},
-        ):
-            order = self.create_discounted(
-                prices=(999.99,), shares=(25, 25, 25, 25), schedule={"retainage_percent": 7.5, **values}
-            )
-            order.milestone_line_ids.action_complete()
-            move_id = order.milestone_schedule_id.release_retainage()["invoice_id"]
-            self.assertEqual(self.env["account.move"].browse(move_id).state, "posted")
-            moves = order.milestone_line_ids.invoice_ids
-            self.assertEqual(self.get_taxes(moves), {self.tax_20: order.amount_tax}, values)
-            self.assertEqual(order.amount_tax, 196.0)
-            self.assertConserved(order)
-            self.assertTrue(order.milestone_schedule_id.tie_out()["ok"])
-            self.assertEqual(self.balance(self.retainage, order), 0.0)
-
     def test_change_order_shows_the_tax_that_is_billed(self):
         order = self.create_discounted(shares=(50, 50))
         order.milestone_line_ids[0].action_complete()
         change = self.env["milestone.billing.change"].create(
             {
                 "order_id": order.id,
-                "schedule_id": order.milestone_schedule_id.id,
                 "name": "More",
                 "line_ids": [
                     Command.create(

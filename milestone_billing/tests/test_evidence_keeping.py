@@ -418,7 +418,9 @@ class TestEvidenceCopy(KeepingCommon):
         self.log_some(count=2)
         self.log_some(self.other_line, count=1)
         items = self.check(self.export())
-        self.assertEqual(verify.exit_status(items), 0, items)
+        self.assertEqual(verify.exit_status(items), 1, items)
+        warned = [(item.item, item.message) for item in items if item.verdict == verify.WARN]
+        self.assertEqual(warned, [("log", f"{self.old_count} entries have no proof")], "the old log has them")
         count = len(self.line.evidence_ids)
         proved = count - self.old_count
         self.assertIn(("log", verify.OK, f"{proved} of {count} entries proved in the company log"), items)

@@ -3,7 +3,7 @@
 import hashlib
 
 from odoo.addons.milestone_billing.controllers.review import Review
-from odoo.addons.milestone_billing.controllers.visit import sign_presentation
+from odoo.addons.milestone_billing.controllers.visit import as_text, read_text, sign_presentation
 
 SIGNATURE_SIZE_MAX = 200
 
@@ -23,8 +23,8 @@ class WalletReview(Review):
         if step != "approve":
             return values
         return values | {
-            "wallet_signature": (form.get("wallet_signature") or "").strip()[:SIGNATURE_SIZE_MAX],
-            "wallet_nonce": get_nonce(form.get("presentation")),
+            "wallet_signature": read_text(form.get("wallet_signature"), SIGNATURE_SIZE_MAX),
+            "wallet_nonce": get_nonce(as_text(form.get("presentation"))),
         }
 
     def _render(self, visit, template, status=200, **values):
