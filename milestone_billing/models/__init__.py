@@ -145,6 +145,7 @@ from . import milestone_billing_enrolment
 from . import res_partner_history
 from . import sale_order_portal
 from . import milestone_billing_retainer
+from . import milestone_billing_retainer_close
 from . import milestone_billing_retainer_statement
 from . import milestone_billing_retainer_timesheet
 from . import account_analytic_line

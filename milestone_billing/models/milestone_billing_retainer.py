@@ -104,16 +104,6 @@ class MilestoneBillingRetainer(models.Model):
             retainer._bill_period()
         return True
 
-    def action_close(self):
-        """End retainers: settle periods that are over, refund what was paid for the others and not used."""
-        self.enrolment_id._check_may_charge()
-        for retainer in self.sudo().filtered(lambda item: item.state == "running"):
-            retainer._settle_over()
-            for period in retainer.period_ids.filtered(lambda item: item.state == "open"):
-                period._refund_unused()
-            retainer.state = "closed"
-        return True
-
     # === BILLING ===
 
     def _bill_period(self):
@@ -273,7 +263,6 @@ class MilestoneBillingRetainerPeriod(models.Model):
     hours_carried_on = fields.Float(string="Carried On", readonly=True, help="Waits for the next period.")
     milestone_line_id = fields.Many2one("milestone.billing.line", string="Milestone", readonly=True)
     overage_line_id = fields.Many2one("milestone.billing.line", string="Hours Beyond Billed", readonly=True)
-    refund_line_id = fields.Many2one("milestone.billing.line", string="Refund", readonly=True)
     is_warned = fields.Boolean(readonly=True)
     state = fields.Selection(
         [("open", "Open"), ("closed", "Closed")], default="open", required=True, readonly=True
@@ -375,35 +364,6 @@ class MilestoneBillingRetainerPeriod(models.Model):
             "mail.mail_activity_data_todo", summary=summary, user_id=(retainer.user_id or self.env.user).id
         )
 
-    def _refund_unused(self):
-        """Close a period early and credit the paid hours that were not used.
-
-        :raise UserError: while the period itself is not invoiced: there is nothing to give back yet.
-        """
-        self.ensure_one()
-        line = self.milestone_line_id
-        if line.state != "cancelled" and line.invoice_status in (False, "none", "draft"):
-            raise UserError(
-                self.env._(
-                    "“%s” is not invoiced yet. Issue its invoice, or delete the draft and cancel the milestone, "
-                    "then close the retainer.",
-                    line.name,
-                )
-            )
-        used, included = self._get_used(), Decimal(str(self.hours_included))
-        from_included = min(max(used - Decimal(str(self.hours_carried)), Decimal(0)), included)
-        # Credit notes, in part or whole, have given back their part already.
-        paid = Decimal(str(line.amount_billed))
-        retainer = self.retainer_id
-        amount = retainer.currency_id.round(float(paid * (included - from_included) / included))
-        beyond = max(used - included - Decimal(str(self.hours_carried)), Decimal(0))
-        self.write({"state": "closed", "hours_used_final": float(used), "hours_beyond": float(beyond)})
-        if beyond:
-            self._treat_overage(beyond)
-        if amount:
-            text = retainer._in_client_language().env._("%s: unused hours refunded", retainer.name)
-            self.refund_line_id = retainer.enrolment_id._refund(amount, text)
-
 
 class MilestoneBillingRetainerUsage(models.Model):
     """Hours delivered for a retainer, entered by hand."""
@@ -444,16 +404,3 @@ class MilestoneBillingEnrolment(models.Model):
     _inherit = "milestone.billing.enrolment"
 
     retainer_ids = fields.One2many("milestone.billing.retainer", "enrolment_id", string="Retainers")
-
-    def _refund(self, amount, text):
-        """Credit an amount on the open-ended order, with a milestone and a credit note of its own.
-
-        :param float amount: untaxed, above zero.
-        :rtype: milestone.billing.line
-        """
-        self.ensure_one()
-        self.order_id.milestone_schedule_id._lock()
-        line = self._create_charge_line(-amount, text, text, "change")
-        line.approval_required = False
-        line._complete(trigger="refund")
-        return line

@@ -67,6 +67,7 @@ class MilestoneBillingRetainer(models.Model):
             "periods": shown,
             "hours": self._format_hours,
             "hours_left": self.hours_left,
+            "has_refunds": any(shown.mapped("hours_refunded")),
             "terms": self._get_terms(),
             "delivered": shown._get_delivered_rows() if shown else [],
         }
@@ -124,9 +125,12 @@ class MilestoneBillingRetainerPeriod(models.Model):
         self._queue_statement()
         return result
 
-    def _refund_unused(self):
-        """Extend the early end of a period to send the client the statement."""
-        result = super()._refund_unused()
+    def _refund_unused(self, layers):
+        """Extend the early end of a period to send the client the statement.
+
+        :param list layers: see the method extended.
+        """
+        result = super()._refund_unused(layers)
         self._queue_statement()
         return result
 

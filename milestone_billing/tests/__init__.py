@@ -69,6 +69,7 @@ from . import test_queue
 from . import test_reminder
 from . import test_reminder_collision
 from . import test_retainer
+from . import test_retainer_close
 from . import test_retainer_corners
 from . import test_scale
 from . import test_schedule
