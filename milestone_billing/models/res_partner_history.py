@@ -1,7 +1,7 @@
 """What was charged, decided and paid on a customer, with all its contacts."""
 
 from odoo import api, fields, models
-from odoo.tools import format_date
+from odoo.tools import SQL, format_date
 
 READERS = (
     "milestone_billing.milestone_billing_group_billing_user,milestone_billing.milestone_billing_group_auditor"
@@ -31,30 +31,95 @@ class ResPartner(models.Model):
     @api.depends("child_ids")
     def _compute_milestone_enrolment_ids(self):
         Enrolment = self.env["milestone.billing.enrolment"]
+        found = Enrolment.search([("partner_id", "child_of", self._origin.ids)])
+        by_customer = found.partner_id._group_under(self._origin)
+        enrolments = found.grouped("partner_id")
         for partner in self:
-            partner.milestone_enrolment_ids = Enrolment.search(
-                [("partner_id", "child_of", partner._origin.ids)]
-            )
+            partner.milestone_enrolment_ids = Enrolment.union(
+                *(enrolments[contact] for contact in by_customer.get(partner._origin, ()))
+            ).sorted()
 
     @api.depends("child_ids")
     def _compute_milestone_history_ids(self):
-        """Find what was completed for this customer or one of its contacts, the newest first."""
-        Line = self.env["milestone.billing.line"]
+        """Find what was completed for these customers or one of their contacts, the newest first."""
+        Line, lines = self.env["milestone.billing.line"], {}
+        for customer_id, line_id in self._fetch_milestone_history():
+            lines.setdefault(customer_id, []).append(line_id)
         for partner in self:
-            partner.milestone_history_ids = Line.search(
-                [("partner_id", "child_of", partner._origin.ids), ("completed_on", "!=", False)],
-                order="completed_on desc, id desc",
-                limit=HISTORY_MAX,
+            partner.milestone_history_ids = Line.browse(lines.get(partner._origin.id, ()))
+
+    def _fetch_milestone_history(self):
+        """Read which completed milestones belong to these customers, each one's newest by one statement for all.
+
+        :return: (customer id, milestone id) pairs, the newest first.
+        :rtype: list[tuple[int, int]]
+        """
+        customers = self._origin
+        if not customers:
+            return []
+        domain = [("partner_id", "child_of", customers.ids), ("completed_on", "!=", False)]
+        query = self.env["milestone.billing.line"]._search(domain)
+        self.flush_model(["parent_id"])
+        self.env["milestone.billing.line"].flush_model(["partner_id", "completed_on"])
+        return self.env.execute_query(
+            SQL(
+                """
+                WITH RECURSIVE family (customer_id, contact_id) AS (
+                    SELECT id, id FROM res_partner WHERE id IN %s
+                     UNION
+                    SELECT family.customer_id, contact.id
+                      FROM res_partner contact JOIN family ON contact.parent_id = family.contact_id
+                )
+                SELECT customer_id, line_id
+                  FROM (SELECT family.customer_id, line.id AS line_id,
+                               ROW_NUMBER() OVER (
+                                   PARTITION BY family.customer_id ORDER BY line.completed_on DESC, line.id DESC) AS place
+                          FROM milestone_billing_line line
+                          JOIN family ON family.contact_id = line.partner_id
+                         WHERE line.id IN %s) AS ranked
+                 WHERE place <= %s
+              ORDER BY customer_id, place
+                """,
+                tuple(customers.ids),
+                query.subselect(),
+                HISTORY_MAX,
             )
+        )
 
     @api.depends("child_ids")
     def _compute_milestone_amount_paid(self):
         """Add up the ledger; it is a view, so there is nothing to depend on."""
-        Ledger = self.env["milestone.billing.ledger"]
-        own = [("fact", "=", "paid"), ("company_id", "=", self.env.company.id)]
+        domain = [
+            ("partner_id", "child_of", self._origin.ids),
+            ("fact", "=", "paid"),
+            ("company_id", "=", self.env.company.id),
+        ]
+        groups = self.env["milestone.billing.ledger"]._read_group(domain, ["partner_id"], ["amount:sum"])
+        amounts = {contact: amount or 0.0 for contact, amount in groups}
+        by_customer = self.browse().union(*amounts)._group_under(self._origin)
         for partner in self:
-            mine = [("partner_id", "child_of", partner._origin.ids), *own]
-            partner.milestone_amount_paid = Ledger._read_group(mine, [], ["amount:sum"])[0][0] or 0.0
+            partner.milestone_amount_paid = sum(
+                amounts[contact] for contact in by_customer.get(partner._origin, ())
+            )
+
+    def _group_under(self, customers):
+        """Tell which of these contacts belong to which customers: to themselves, and to all above them.
+
+        :param customers: the customers asked about.
+        :return: contacts by customer; nothing for customers without any.
+        :rtype: dict[res.partner, res.partner]
+        """
+        asked, found = set(customers.ids), {}
+        above = {contact.id: contact for contact in self.sudo()}
+        while above:
+            for contact_id, person in above.items():
+                if person.id in asked:
+                    found.setdefault(person.id, []).append(contact_id)
+            parents = {contact_id: person.parent_id for contact_id, person in above.items()}
+            above = {contact_id: parent for contact_id, parent in parents.items() if parent}
+        return {
+            self.browse(customer_id): self.browse(contact_ids) for customer_id, contact_ids in found.items()
+        }
 
     def action_charge_milestone(self):
         """Open the wizard that charges this customer now."""

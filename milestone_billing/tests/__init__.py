@@ -59,6 +59,7 @@ from . import test_page_headers
 from . import test_ordinary_odoo
 from . import test_paper_reports
 from . import test_papers
+from . import test_partner_history
 from . import test_payment_closing
 from . import test_payment_race
 from . import test_pdf
