@@ -61,23 +61,25 @@ def row_targets(total, rows, absorb=False):
     fits = abs(sum(exact[index] for index in shares)) <= abs(total - fixed)
     if "remainder" in kinds:
         if fits:
-            _cap(targets, shares, total - fixed)
+            _cap(targets, exact, shares, total - fixed)
         targets[kinds.index("remainder")] += total - sum(targets)
     elif shares and (absorb or sum(exact) == total):
         if fits:
-            _cap(targets, shares[:-1], total - fixed)
+            _cap(targets, exact, shares[:-1], total - fixed)
         targets[shares[-1]] += total - sum(targets)
     return targets, sum(targets) - total
 
 
-def _cap(targets, indexes, room):
-    """Lower rounded-up targets so that they never pass what is left (``0.03`` in five fifths)."""
+def _cap(targets, exact, indexes, room):
+    """Take back units that were rounded up, the last ones first, until the targets pass no more what is left.
+
+    No target gets further than one unit from its exact share (``0.03`` in five fifths: 1, 1, 1, 0).
+    """
     sign = -1 if room < 0 else 1
-    left = sign * room
-    for index in indexes:
-        if sign * targets[index] > 0 and sum(sign * targets[i] for i in indexes) > sign * room:
-            targets[index] = sign * min(sign * targets[index], left)
-        left = max(left - sign * targets[index], 0)
+    excess = sum(sign * targets[index] for index in indexes) - sign * room
+    rounded_up = [index for index in reversed(indexes) if sign * targets[index] > sign * exact[index]]
+    for index in rounded_up[: max(excess, 0)]:
+        targets[index] -= sign
 
 
 def spread(total, weights):

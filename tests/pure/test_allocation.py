@@ -62,6 +62,12 @@ class TestRowTargets(unittest.TestCase):
         self.assertEqual(sum(targets), 3)
         self.assertGreaterEqual(min(targets), 0)
 
+    def test_half_units_taken_back_come_from_several_rows(self):
+        rows = [("share", Fraction(2 * cents + 1, 2)) for cents in (150_000,) * 6] + [("share", Fraction(99_996))]
+        targets, difference = row_targets(1_000_000, [*rows, ("share", Fraction(1))])
+        self.assertEqual(targets, [150_001] * 4 + [150_000] * 2 + [99_996, 0])
+        self.assertEqual(difference, 0)
+
     @many_cases
     @given(st.integers(0, 10**9), WEIGHTS)
     def test_shares_add_up_and_keep_their_sign(self, total, weights):
