@@ -3,6 +3,7 @@ from . import ir_http
 from . import res_company
 from . import res_config_settings
 from . import milestone_billing_amounts_mixin
+from . import milestone_billing_amount_input_mixin
 from . import milestone_billing_turn
 from . import milestone_billing_template
 from . import milestone_billing_template_line

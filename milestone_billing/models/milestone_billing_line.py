@@ -61,7 +61,7 @@ PLAN_FIELDS = {"sequence", "kind", "amount_type", "percent", "amount_fixed", "al
 class MilestoneBillingLine(models.Model):
     _name = "milestone.billing.line"
     _description = "Milestone"
-    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _inherit = ["mail.thread", "mail.activity.mixin", "milestone.billing.amount.input.mixin"]
     _order = "order_id desc, sequence, id"
     _check_company_auto = True
 
@@ -114,8 +114,8 @@ class MilestoneBillingLine(models.Model):
     trigger = fields.Selection(TRIGGERS, default="manual", required=True, tracking=True)
     trigger_date = fields.Date(string="Date", help="The milestone is completed on this day.")
     amount_type = fields.Selection(AMOUNT_TYPES, default="percent", required=True)
-    percent = fields.Float(digits=(16, 6), tracking=True)
-    amount_fixed = fields.Monetary(string="Fixed Amount", tracking=True)
+    percent = fields.Float(tracking=True)
+    amount_fixed = fields.Monetary(tracking=True)
     allocation_mode = fields.Selection(
         [
             ("share", "Share of every line"),
@@ -170,9 +170,6 @@ class MilestoneBillingLine(models.Model):
         index=True,
     )
 
-    _percent_range = models.Constraint(
-        "CHECK (percent >= 0 AND percent <= 100)", "The percentage of a milestone must be between 0 and 100."
-    )
     _number_unique = models.UniqueIndex("(order_id, number)", "This milestone number is taken on the order.")
     _evidence_unique = models.UniqueIndex("(evidence_uuid)", "Two milestones cannot share an evidence chain.")
 
@@ -333,13 +330,12 @@ class MilestoneBillingLine(models.Model):
 
     @api.constrains("amount_type", "amount_fixed", "percent", "kind")
     def _check_amount_inputs(self):
-        for line in self:
-            if line.amount_type == "fixed" and line.amount_fixed < 0 and line.kind != "change":
-                raise ValidationError(
-                    self.env._(
-                        "The amount of milestone “%s” is negative. Only a change order may be.", line.name
-                    )
-                )
+        """Override to look again when the kind changes."""
+        return super()._check_amount_inputs()
+
+    def _is_wrongly_negative(self):
+        """Override: a change order may lower the contract, and an amount that is not used does no harm."""
+        return self.amount_type == "fixed" and self.kind != "change" and super()._is_wrongly_negative()
 
     def _check_plan_inputs(self):
         """Refuse a schedule that no order can fit: two remainders, empty milestones, another company's order line."""

@@ -2,6 +2,7 @@ from fractions import Fraction
 
 from odoo import Command, api, fields, models
 from odoo.exceptions import ValidationError
+from odoo.tools import formatLang
 
 from ..tools.money import fraction
 
@@ -68,6 +69,14 @@ class MilestoneBillingTemplate(models.Model):
 
     def _check_percent(self):
         lines = self.line_ids.filtered(lambda line: line.amount_type == "percent" and not line.product_id)
+        for line in lines.filtered(lambda line: not line.percent):
+            raise ValidationError(
+                self.env._(
+                    "Milestone “%(line)s” of template “%(template)s” has no percentage. Enter one or remove it.",
+                    line=line.name,
+                    template=self.name,
+                )
+            )
         total = sum((fraction(line.percent) for line in lines), Fraction(0))
         has_rest = len(lines) < len(self.line_ids)
         if total > 100 or (total < 100 and not has_rest):
@@ -80,6 +89,22 @@ class MilestoneBillingTemplate(models.Model):
                     difference=f"{float(abs(total - 100)):g}",
                     direction=self.env._("too much") if total > 100 else self.env._("too little"),
                     line=lines[-1:].name,
+                )
+            )
+        if total == 100:
+            self._check_nothing_on_top()
+
+    def _check_nothing_on_top(self):
+        """Refuse a fixed amount beside percentages of the whole order: it would exceed any order."""
+        line = self.line_ids.filtered(lambda line: line.amount_type == "fixed" and line.amount_fixed > 0)[:1]
+        if line:
+            raise ValidationError(
+                self.env._(
+                    "The percentages of template “%(template)s” add up to 100 %%, so “%(line)s” would bill %(amount)s too "
+                    "much. Remove it, or make another milestone the remainder.",
+                    template=self.name,
+                    line=line.name,
+                    amount=formatLang(self.env, line.amount_fixed, currency_obj=line.currency_id),
                 )
             )
 

@@ -7,6 +7,7 @@ from .milestone_billing_line import AMOUNT_TYPES, LINE_KINDS, TRIGGERS
 class MilestoneBillingTemplateLine(models.Model):
     _name = "milestone.billing.template.line"
     _description = "Milestone of a Billing Template"
+    _inherit = ["milestone.billing.amount.input.mixin"]
     _order = "sequence, id"
     _check_company_auto = True
 
@@ -20,7 +21,6 @@ class MilestoneBillingTemplateLine(models.Model):
     kind = fields.Selection(LINE_KINDS, default="progress", required=True)
     trigger = fields.Selection(TRIGGERS, default="manual", required=True)
     amount_type = fields.Selection(AMOUNT_TYPES, string="Amount", default="percent", required=True)
-    percent = fields.Float(digits=(16, 6))
     currency_id = fields.Many2one("res.currency", compute="_compute_currency_id")
     product_id = fields.Many2one(
         "product.product",
@@ -29,7 +29,7 @@ class MilestoneBillingTemplateLine(models.Model):
         help="The milestone bills the percentage of the order lines with this product, and nothing else. "
         "Leave it empty to bill a share of the whole order.",
     )
-    amount_fixed = fields.Monetary(string="Fixed Amount", help="Untaxed, in the currency of the order.")
+    amount_fixed = fields.Monetary(help="Untaxed, in the currency of the order.")
     approval_required = fields.Boolean(
         string="Client Approval", default=lambda self: self.env.company.milestone_approval_required
     )
@@ -37,13 +37,6 @@ class MilestoneBillingTemplateLine(models.Model):
     trigger_months = fields.Integer(
         string="Months Later",
         help="For milestones on a date: how many months after the template is applied. The date can be changed.",
-    )
-
-    _percent_range = models.Constraint(
-        "CHECK (percent >= 0 AND percent <= 100)", "The percentage of a milestone must be between 0 and 100."
-    )
-    _amount_positive = models.Constraint(
-        "CHECK (amount_fixed >= 0)", "The fixed amount of a milestone cannot be negative."
     )
 
     @api.depends("template_id.company_id")

@@ -2,6 +2,7 @@ from contextlib import contextmanager
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.tools import formatLang
 
 
 class SaleOrder(models.Model):
@@ -40,6 +41,8 @@ class SaleOrder(models.Model):
         string="Missing (-) or Too Much (+)", compute="_compute_milestone_plan", compute_sudo=True
     )
 
+    milestone_difference_note = fields.Char(string="Missing", compute="_compute_milestone_difference_note")
+
     # === COMPUTE ===
 
     @api.depends("milestone_line_ids.state", "milestone_line_ids.amount_billed")
@@ -69,6 +72,24 @@ class SaleOrder(models.Model):
             order.milestone_amount_contract = rounding * sum(units["net"] for units in columns.values())
             order.milestone_amount_planned = sum(lines.mapped("amount_untaxed"))
             order.milestone_amount_difference = rounding * Schedule._get_plan(order)[1]
+
+    @api.depends("milestone_amount_difference", "milestone_amount_contract")
+    def _compute_milestone_difference_note(self):
+        """Say what is missing to 100 % of the order, or too much."""
+        for order in self:
+            difference, contract = order.milestone_amount_difference, order.milestone_amount_contract
+            if not difference:
+                order.milestone_difference_note = False
+                continue
+            figures = {
+                "amount": formatLang(self.env, abs(difference), currency_obj=order.currency_id),
+                "percent": f"{100 * abs(difference / contract):.4g}" if contract else "0",
+            }
+            order.milestone_difference_note = (
+                self.env._("%(amount)s too much (%(percent)s %%)", **figures)
+                if difference > 0
+                else self.env._("%(amount)s missing (%(percent)s %%)", **figures)
+            )
 
     # === SCHEDULE ===
 

@@ -1,8 +1,6 @@
 from odoo import Command
 from odoo.exceptions import UserError, ValidationError
 from odoo.tests import tagged
-from odoo.tools import mute_logger
-from psycopg2 import IntegrityError
 
 from .common import MilestoneBillingCommon
 
@@ -37,9 +35,33 @@ class TestSchedule(MilestoneBillingCommon):
         with self.assertRaisesRegex(ValidationError, "“B” and “C”"):
             self.create_template(("A", "percent", 50), ("B", "remainder", 0), ("C", "remainder", 0))
 
-    def test_template_with_negative_line_is_refused(self):
-        with self.assertRaises(IntegrityError), mute_logger("odoo.sql_db"), self.cr.savepoint():
-            self.create_template(("A", "percent", -5), ("B", "remainder", 0))
+    def test_amounts_that_no_order_has_are_refused_with_the_name_of_the_line(self):
+        order = self.create_order(shares=(50, 50), confirm=False)
+        for kind, value, sentence in (
+            ("percent", -5, "“A” bills -5 %"),
+            ("percent", 100.5, "“A” bills 100.5 %"),
+            ("percent", 1e300, r"“A” bills 1e\+300 %"),
+            ("percent", float("nan"), "“A”: “nan” is not a number"),
+            ("fixed", -5, "“A” bills a fixed amount of -5.00"),
+            ("fixed", float("nan"), "“A”: “nan” is not a number"),
+            ("fixed", float("inf"), "“A”: “inf” is not a number"),
+        ):
+            with self.subTest(kind=kind, value=value):
+                with self.assertRaisesRegex(ValidationError, sentence):
+                    self.create_template(("A", kind, value), ("B", "remainder", 0))
+                field = "amount_fixed" if kind == "fixed" else "percent"
+                with self.assertRaisesRegex(ValidationError, sentence):
+                    order.milestone_line_ids[0].write(
+                        {"name": "A", "amount_type": kind, "percent": 50, "amount_fixed": 0, field: value}
+                    )
+
+    def test_template_with_an_empty_line_names_it(self):
+        with self.assertRaisesRegex(ValidationError, "“B” of template “Test” has no percentage"):
+            self.create_template(("A", "percent", 100), ("B", "percent", 0))
+
+    def test_template_with_an_amount_on_top_of_the_whole_names_it(self):
+        with self.assertRaisesRegex(ValidationError, "so “Travel” would bill .*500.00 too much"):
+            self.create_template(("A", "percent", 100), ("Travel", "fixed", 500))
 
     def test_template_without_lines_is_refused(self):
         with self.assertRaisesRegex(ValidationError, "no milestones"):
@@ -49,6 +71,7 @@ class TestSchedule(MilestoneBillingCommon):
         order = self.create_order(shares=(50, 50), confirm=False)
         order.milestone_line_ids[1].write({"amount_type": "fixed", "amount_fixed": 4999.99})
         self.assertEqual(order.milestone_amount_difference, -0.01)
+        self.assertRegex(order.milestone_difference_note, r"0\.01 missing \(0\.0001 %\)")
         with self.assertRaisesRegex(UserError, "0.01 short"):
             order.action_confirm()
         self.assertEqual(order.state, "draft")
