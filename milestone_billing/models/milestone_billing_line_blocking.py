@@ -22,7 +22,12 @@ class MilestoneBillingLine(models.Model):
         "hold_reason",
         "trigger",
         "trigger_date",
+        "project_milestone_id.is_reached",
+        "project_milestone_id.task_ids",
+        "task_ids",
+        "proof_required",
         "proof_ids",
+        "po_required",
         "order_id.state",
         "order_id.client_order_ref",
         "order_id.milestone_line_ids.invoice_status",
@@ -64,8 +69,10 @@ class MilestoneBillingLine(models.Model):
 
     def _get_trigger_sentence(self):
         if self.trigger == "project_milestone":
-            return self.env._("Waiting for the project milestone to be reached.")
+            return self._get_project_sentence()
         if self.trigger == "task_stage":
+            if not self.sudo()._get_work():
+                return self.env._("No task belongs to it. Link its tasks, or complete it by hand.")
             return self.env._("Waiting for its tasks to reach a billing stage.")
         if self.trigger == "previous_paid":
             return self.env._("Waiting for the previous milestone to be paid.")
@@ -75,6 +82,14 @@ class MilestoneBillingLine(models.Model):
             return self.env._("Waiting for the order to be confirmed.")
         return self.env._("Waiting for the work to be completed.")
 
+    def _get_project_sentence(self):
+        milestone = self.sudo().project_milestone_id
+        if not milestone:
+            return self.env._("It has no project milestone. Link one, or complete it by hand.")
+        if milestone.is_reached:
+            return self.env._("Its project milestone is reached: it can be completed.")
+        return self.env._("Waiting for the project milestone to be reached.")
+
     def _get_completion_obstacles(self):
         """Find what forbids completing each milestone now, whatever its trigger.
 
@@ -83,6 +98,18 @@ class MilestoneBillingLine(models.Model):
         """
         found = {line: line._get_obstacle() for line in self}
         return {line: sentence for line, sentence in found.items() if sentence}
+
+    def _tell_blocked(self, blocked):
+        """Note on milestones why nothing was billed although their moment came.
+
+        :param dict blocked: ``{line: sentence}``
+        """
+        for line, sentence in blocked.items():
+            line.message_post(
+                body=self.env._(
+                    "What this milestone waited for has happened, but it is not billed yet: %s", sentence
+                )
+            )
 
     def _get_obstacle(self):
         self.ensure_one()

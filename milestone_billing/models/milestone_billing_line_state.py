@@ -145,6 +145,8 @@ class MilestoneBillingLine(models.Model):
         blocked = lines._get_completion_obstacles()
         if blocked and strict:
             raise UserError("\n".join(dict.fromkeys(blocked.values())))
+        if trigger != "date":  # that one is tried again every day
+            self._tell_blocked(blocked)
         lines = lines.filtered(lambda line: line not in blocked)
         if not lines:
             return lines

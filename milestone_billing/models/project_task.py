@@ -40,5 +40,12 @@ class MilestoneBillingLine(models.Model):
 
     def _is_work_done(self):
         """Tell whether all tasks of this milestone stand in a billing stage or are closed."""
-        tasks = self.task_ids | self.project_milestone_id.task_ids
+        tasks = self._get_work()
         return bool(tasks) and all(task.stage_id.is_milestone_billing or task.is_closed for task in tasks)
+
+    def _get_work(self):
+        """Give the tasks of this milestone: its own, and those of its project milestone.
+
+        :rtype: project.task
+        """
+        return self.task_ids | self.project_milestone_id.task_ids

@@ -44,3 +44,37 @@ class TestTriggerCorners(MilestoneBillingCommon):
         answer = line.with_user(self.project_user).complete(description="Something else")
         self.assertEqual(answer[0]["invoice_id"], line.invoice_ids.id)
         self.assertEqual(line.description, "As agreed")
+
+    def test_milestone_whose_trigger_is_gone_says_what_to_do(self):
+        order = self.create_order()
+        first, second = order.milestone_line_ids[:2]
+        project = self.env["project.project"].sudo().create({"name": "Relaunch"})
+        milestone = self.env["project.milestone"].sudo().create({"name": "Built", "project_id": project.id})
+        first.write({"trigger": "project_milestone", "project_milestone_id": milestone.id})
+        second.trigger = "task_stage"
+        self.assertEqual(first.blocked_reason, "Waiting for the project milestone to be reached.")
+        self.assertEqual(
+            second.blocked_reason, "No task belongs to it. Link its tasks, or complete it by hand."
+        )
+        task = self.env["project.task"].sudo().create({"name": "Build", "project_id": project.id})
+        task.milestone_billing_line_id = second
+        self.assertEqual(second.blocked_reason, "Waiting for its tasks to reach a billing stage.")
+        milestone.unlink()
+        self.assertEqual(
+            first.blocked_reason, "It has no project milestone. Link one, or complete it by hand."
+        )
+
+    def test_reached_milestone_whose_proof_comes_late_says_so(self):
+        line = self.create_order().milestone_line_ids[0]
+        project = self.env["project.project"].sudo().create({"name": "Relaunch"})
+        milestone = self.env["project.milestone"].sudo().create({"name": "Built", "project_id": project.id})
+        line.write(
+            {"trigger": "project_milestone", "project_milestone_id": milestone.id, "proof_required": True}
+        )
+        milestone.is_reached = True
+        self.assertRecordValues(line, [{"state": "planned", "is_ready": False}])
+        self.assertIn("needs proof of work", line.blocked_reason)
+        self.assertIn("not billed yet: “Stage 1” needs proof of work", line.message_ids[0].body)
+        line.proof_required = False
+        self.assertTrue(line.is_ready)
+        self.assertEqual(line.blocked_reason, "Its project milestone is reached: it can be completed.")
