@@ -53,7 +53,6 @@ class Outcome(NamedTuple):
 
     code: str
     status: int = 200
-    is_replay: bool = False
 
 
 class MilestoneBillingApprovalDecision(models.Model):
@@ -154,7 +153,7 @@ class MilestoneBillingApproval(models.Model):
         if not decision or decision.idempotency_key != form["idempotency_key"]:
             return None
         if decision.fingerprint == self._get_fingerprint(kind, form):
-            return Outcome("recorded", is_replay=True)
+            return Outcome("recorded")
         return Outcome("key_reused", REFUSALS["key_reused"])
 
     @api.model

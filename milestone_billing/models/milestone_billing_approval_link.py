@@ -10,7 +10,6 @@ from odoo.tools import SQL, consteq
 from ..tools.verify import link_proof
 
 SECRET_BYTES = 32
-LINKS_PER_SEAT_MAX = 20
 
 
 class MilestoneBillingApprovalLink(models.Model):

@@ -127,12 +127,11 @@ class MilestoneBillingLine(models.Model):
         help="The milestone before this one is not paid, and the schedule blocks until it is.",
     )
     order_state = fields.Selection(related="order_id.state", string="Order State")
-    waiting_since = fields.Datetime(
-        compute="_compute_waiting_since",
+    waiting_days = fields.Integer(
+        compute="_compute_waiting_days",
         compute_sudo=True,
-        help="When the client was asked for the decision that is still open.",
+        help="Since the client was asked for the decision that is still open.",
     )
-    waiting_days = fields.Integer(compute="_compute_waiting_since", compute_sudo=True)
     position_label = fields.Char(
         string="Place", compute="_compute_position_label", compute_sudo=True, help="Place in the schedule."
     )
@@ -248,12 +247,11 @@ class MilestoneBillingLine(models.Model):
         return Domain.OR(found if wanted else ~found for wanted in value)
 
     @api.depends("approval_ids.state", "state", "completed_on")
-    def _compute_waiting_since(self):
+    def _compute_waiting_days(self):
         now = fields.Datetime.now()
         for line in self:
             asked = line.approval_ids.filtered(lambda approval: approval.state == "requested")[:1]
             since = (asked.create_date or line.completed_on) if line.state == "submitted" else False
-            line.waiting_since = since
             line.waiting_days = (now - since).days if since else 0
 
     @api.depends(

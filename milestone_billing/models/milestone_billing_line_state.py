@@ -42,12 +42,12 @@ class MilestoneBillingLine(models.Model):
             try:
                 target = next_state(line.state, event)
             except TransitionError:
-                raise UserError(line._get_transition_refusal(event)) from None
+                raise UserError(line._get_transition_refusal()) from None
             by_target[target] = by_target.get(target, self.browse()) + line
         for target, lines in by_target.items():
             lines._write_internal({"state": target, **(extra or {})})
 
-    def _get_transition_refusal(self, event):
+    def _get_transition_refusal(self):
         self.ensure_one()
         state = dict(self._fields["state"]._description_selection(self.env))[self.state]
         return self.env._(

@@ -22,7 +22,7 @@ class ApprovalCommon(MilestoneBillingCommon):
         cls.manager.email = "manager@seller.example"
 
     @classmethod
-    def create_submitted(cls, approvers=None, quorum=1, proof=(), confirm=True, **values):
+    def create_submitted(cls, approvers=None, quorum=1, proof=(), **values):
         """Create an order with approvers and submit its first milestone.
 
         :param approvers: contacts or (contact, limit) pairs; the one contact by default.

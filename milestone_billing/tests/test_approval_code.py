@@ -11,7 +11,7 @@ from .common_approval import ApprovalHttpCommon
 class TestApprovalCode(ApprovalHttpCommon):
     """One-time codes by mail and text message, and what the evidence tells about each attempt."""
 
-    def get_code(self, approval):
+    def get_code(self):
         mails = self.env["mail.mail"].sudo().search([("subject", "like", "your code is")], order="id desc")
         return re.search(r"(\d{6})", mails[0].subject).group(1)
 
@@ -28,7 +28,7 @@ class TestApprovalCode(ApprovalHttpCommon):
         self.assertIn("Zoe Z", page.text, "what was typed is kept")
         first = re.search(r'<button[^>]*type="submit"[^>]*>', page.text)[0]
         self.assertIn("o_mb_once", first, "the Enter key approves and sends no other code")
-        code = self.get_code(approval)
+        code = self.get_code()
         wrong = "000000" if code != "000000" else "111111"
         self.assertEqual(self.approve(approval, otp=wrong).status_code, 422)
         self.assertEqual(self.approve(approval, otp=f" {code[:3]} {code[3:]}").status_code, 303)
@@ -43,7 +43,7 @@ class TestApprovalCode(ApprovalHttpCommon):
         approval = self.create_submitted()
         self.enter(approval)
         self.post(approval, "otp", self.read_form(approval))
-        code = self.get_code(approval)
+        code = self.get_code()
         wrong = "000000" if code != "000000" else "111111"
         for _guess in range(5):
             self.approve(approval, otp=wrong)
@@ -57,7 +57,7 @@ class TestApprovalCode(ApprovalHttpCommon):
         for _time in range(5):
             self.assertTrue(Code._issue(approval.seat_ids))
         self.assertFalse(Code._issue(approval.seat_ids))
-        code = self.get_code(approval)
+        code = self.get_code()
         with freeze_time(fields.Datetime.now() + timedelta(minutes=11)):
             self.assertFalse(Code._redeem(approval.seat_ids, code))
 
@@ -85,7 +85,7 @@ class TestApprovalCode(ApprovalHttpCommon):
             self.post(approval, "otp", {**self.read_form(approval), "channel": channel})
         sent = [("email", 1), ("sms", 2), ("email", 3)]
         self.assertEqual(self.get_attempts(approval, "auth.otp_sent"), sent)
-        code = self.get_code(approval)
+        code = self.get_code()
         wrong = "000000" if code != "000000" else "111111"
         for _guess in range(2):
             self.approve(approval, otp=wrong)

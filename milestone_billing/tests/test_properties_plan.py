@@ -75,9 +75,9 @@ class TestPropertiesPlan(PropertyCommon):
             for part, count in units.items():
                 planned = sum(by_line[key].get(part, 0) for by_line in parts.values())
                 self.assertEqual(planned, count, (part, *trail))
-        self.assertStagesAreTheirShares(order, parts, columns, trail)
+        self.assertStagesAreTheirShares(parts, columns, trail)
 
-    def assertStagesAreTheirShares(self, order, parts, columns, trail):
+    def assertStagesAreTheirShares(self, parts, columns, trail):
         total = sum(units["net"] for units in columns.values())
         for line, by_line in parts.items():
             if line.amount_type != "percent":

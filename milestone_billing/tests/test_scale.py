@@ -16,7 +16,6 @@ QUEUE_FIELDS = (
     "state",
     "invoice_status",
     "blocked_reason",
-    "waiting_since",
     "waiting_days",
     "is_ready",
     "can_complete",

@@ -20,7 +20,6 @@ DISPUTE_DAYS_MIN = 600
 IDENTITY = RetentionClass("identity", 3 * 365)
 NETWORK = RetentionClass("network", DISPUTE_DAYS_MIN)
 TECHNICAL = RetentionClass("technical", 180)
-CLASSES = {item.code: item for item in (IDENTITY, NETWORK, TECHNICAL)}
 
 PII_CLASS = {
     "account_id": IDENTITY,
@@ -54,15 +53,6 @@ _WHO_AND_WHY = frozenset(("actor_name", "typed_name", "reason", "reservation_tex
 _OWN_SIDE = ("link_holder", "portal_user")
 
 
-def retention_class(name: str, event_type: str) -> RetentionClass:
-    """Return the class of a personal value, given the event it belongs to.
-
-    :raise KeyError: for a name that no rule covers; nothing is kept without one.
-    """
-    found = PII_CLASS[name]
-    return TECHNICAL if found is NETWORK and event_type in REFUSED_TYPES else found
-
-
 def is_disclosed(reader: str, name: str, actor_kind: str, is_own: bool) -> bool:
     """Tell whether a reader's copy discloses a value.
 
@@ -78,8 +68,3 @@ def is_disclosed(reader: str, name: str, actor_kind: str, is_own: bool) -> bool:
     if reader == PROJECT:
         return name in _WHO_AND_WHY
     return is_own or (actor_kind in _OWN_SIDE and name in _WHO_AND_WHY)
-
-
-def is_due(occurred_at: str, cutoff: str) -> bool:
-    """Tell whether a value of an event is past its period; both are UTC texts of the one format, so they compare."""
-    return occurred_at < cutoff

@@ -31,7 +31,7 @@ class StablecoinController(Controller):
     _status_url = f"/payment/{PROVIDER_CODE}/<string:access_token>/status"
 
     @route(_page_url, type="http", auth="public", methods=["GET"], website=True, sitemap=False)
-    def stablecoin_page(self, access_token, change=None, problem=None, **_kwargs):
+    def stablecoin_page(self, access_token, change=None, **_kwargs):
         """Show what to pay, where to, and what has arrived."""
         payment = self._find(access_token)
         if not payment:

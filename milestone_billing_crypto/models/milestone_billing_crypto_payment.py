@@ -267,14 +267,6 @@ class MilestoneBillingCryptoPayment(models.Model):
 
     # === ACTIONS === #
 
-    def action_view_transfers(self):
-        """Open the receipts of this payment."""
-        self.ensure_one()
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "milestone_billing_crypto.milestone_billing_crypto_transfer_action"
-        )
-        return {**action, "domain": [("payment_id", "=", self.id)], "context": {}}
-
     def action_ask_refund(self):
         """Open a new refund request for what was paid too much, or for all that was received."""
         self.ensure_one()

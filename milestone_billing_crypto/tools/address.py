@@ -79,8 +79,3 @@ def fingerprint(address: str) -> str:
     """
     code = hashlib.sha256(address.lower().encode()).hexdigest()[:8].upper()
     return f"{code[:4]}-{code[4:]}"
-
-
-def shorten(address: str) -> str:
-    """Return the start and the end of an address for tight places."""
-    return f"{address[:8]}…{address[-6:]}"

@@ -7,8 +7,6 @@ import sys
 import polib
 import testbed
 
-VOLATILE = ("POT-Creation-Date", "PO-Revision-Date")
-
 
 def export(modules):
     """Return the template of each module as Odoo exports it now."""

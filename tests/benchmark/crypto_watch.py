@@ -21,7 +21,7 @@ from evm.node import Anvil
 LOGS_A_BLOCK = 100
 
 
-def open_addresses(env, chain, count):
+def open_addresses(env, count):
     """Offer many addresses at once; receipts on them would go to a person."""
     from odoo import fields
 
@@ -108,7 +108,7 @@ def floor(evm, chain, snapshot, first, last):
     return seconds, size, requests
 
 
-def one_cycle(env, evm, chain):
+def one_cycle(evm, chain):
     """Return what one poll costs when five blocks have come since the last one."""
     from odoo import fields
 
@@ -126,7 +126,7 @@ def one_cycle(env, evm, chain):
 
 def measure(env, evm, chain, contract, args):
     """Read the blocks and print the table."""
-    addresses = open_addresses(env, chain, args.open)
+    addresses = open_addresses(env, args.open)
     chain.write({"span_max": args.step})
     chain._watch()
     env.cr.commit()
@@ -143,7 +143,7 @@ def measure(env, evm, chain, contract, args):
         requests, cycles = requests + chain.poll_requests, cycles + 1
     wall, cpu, waited = time.monotonic() - wall, time.process_time() - cpu, waiting.seconds
     found = env["milestone.billing.crypto.transfer"].search_count([("chain_id", "=", chain.id)])
-    cycle = one_cycle(env, evm, chain)
+    cycle = one_cycle(evm, chain)
     rows = [
         ("open addresses", args.open),
         ("blocks x logs", f"{args.blocks} x {LOGS_A_BLOCK}"),

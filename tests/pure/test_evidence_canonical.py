@@ -129,15 +129,6 @@ class TestRetention(unittest.TestCase):
         self.assertGreaterEqual(retention.NETWORK.default_days, 600)
         self.assertGreaterEqual(retention.IDENTITY.default_days, 600)
 
-    def test_address_of_a_refused_attempt_goes_first(self):
-        self.assertIs(retention.retention_class("ip", "approval.refused"), retention.TECHNICAL)
-        self.assertIs(retention.retention_class("ip", "approval.granted"), retention.NETWORK)
-        self.assertIs(retention.retention_class("actor_name", "approval.refused"), retention.IDENTITY)
-
-    def test_unknown_name_has_no_class(self):
-        with self.assertRaises(KeyError):
-            retention.retention_class("shoe_size", "approval.granted")
-
     def test_client_copy_hides_other_approvers_addresses_and_staff(self):
         disclosed = retention.is_disclosed
         self.assertTrue(disclosed("client", "ip", "link_holder", True))

@@ -199,10 +199,6 @@ class Anvil(Evm):
         """Let the node accept connections and never answer."""
         self.process.send_signal(signal.SIGSTOP)
 
-    def resume(self):
-        """Let a paused node go on."""
-        self.process.send_signal(signal.SIGCONT)
-
 
 class FaultProxy:
     """Stands between the watcher and the node and makes it fail, lag, lie and limit.

@@ -35,7 +35,7 @@ export class ProofField extends Component {
         useDropzone(
             this.root,
             (ev) => this.onDrop(ev),
-            "o_mb_proof_dropzone rounded",
+            "rounded",
             () => this.isEditable && !this.state.busy
         );
     }
