@@ -240,7 +240,11 @@ class MilestoneBillingSchedule(models.Model):
             share = Fraction(100) if percent is None else fraction(percent)
             units = round_half_up(held * share / 100) if amount is None else to_units(amount, rounding)
         except (ArithmeticError, ValueError):
-            raise UserError(self.env._("“%s” is not an amount. Send a decimal number.", amount)) from None
+            raise UserError(
+                self.env._(
+                    "“%s” is not an amount. Send a decimal number.", percent if amount is None else amount
+                )
+            ) from None
         self._check_release(units, held)
         return units
 
