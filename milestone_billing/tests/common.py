@@ -50,9 +50,7 @@ class MilestoneBillingCommon(ReadyCompanyCommon):
                 "taxes_id": [Command.clear()],
             }
         )
-        cls.tax_20 = cls.env["account.tax"].create(
-            {"name": "VAT 20 %", "amount": 20.0, "type_tax_use": "sale", "company_id": cls.company.id}
-        )
+        cls.tax_20 = cls.create_tax("VAT 20 %", 20.0)
         cls.project_user = new_test_user(
             cls.env, "project_user", "milestone_billing.milestone_billing_group_project_user"
         )
@@ -85,6 +83,26 @@ class MilestoneBillingCommon(ReadyCompanyCommon):
         return {"name": name, "amount_type": amount_type, field: value, "approval_required": False}
 
     @classmethod
+    def create_tax(cls, name, amount, **values):
+        """Create a tax on sales."""
+        return cls.env["account.tax"].create(
+            {"name": name, "amount": amount, "type_tax_use": "sale", "company_id": cls.company.id, **values}
+        )
+
+    @classmethod
+    def prepare_line(cls, price, taxes=None, quantity=1.0, **values):
+        """Give the command that adds a line to an order; without taxes unless told."""
+        return Command.create(
+            {
+                "product_id": cls.service.id,
+                "price_unit": price,
+                "product_uom_qty": quantity,
+                "tax_ids": [Command.set(taxes.ids if taxes else [])],
+                **values,
+            }
+        )
+
+    @classmethod
     def create_order(
         cls, shares=(25, 25, 25, 25), prices=(10000.0,), confirm=True, taxes=None, lines=None, **values
     ):
@@ -92,18 +110,7 @@ class MilestoneBillingCommon(ReadyCompanyCommon):
         order = cls.env["sale.order"].create(
             {
                 "partner_id": cls.client_company.id,
-                "order_line": lines
-                or [
-                    Command.create(
-                        {
-                            "product_id": cls.service.id,
-                            "price_unit": price,
-                            "product_uom_qty": 1.0,
-                            "tax_ids": [Command.set((taxes or cls.env["account.tax"]).ids)],
-                        }
-                    )
-                    for price in prices
-                ],
+                "order_line": lines or [cls.prepare_line(price, taxes) for price in prices],
                 **values,
             }
         )
@@ -130,6 +137,15 @@ class MilestoneBillingCommon(ReadyCompanyCommon):
         cls.env["account.payment.register"].with_context(
             active_model="account.move", active_ids=move.ids
         ).create({})._create_payments()
+
+    @classmethod
+    def open_credit_wizard(cls, move):
+        """Give Odoo's own wizard of credit notes, opened on a posted invoice."""
+        return (
+            cls.env["account.move.reversal"]
+            .with_context(active_model="account.move", active_ids=move.ids)
+            .create({"journal_id": move.journal_id.id})
+        )
 
     @classmethod
     def no_commits(cls):

@@ -168,15 +168,8 @@ class HistoryCommon(PropertyCommon):
         self.pick(self.order_lines(order), place).price_unit = amount * 13.37
 
     def do_add_line(self, order, place, amount):
-        order.order_line = [
-            Command.create(
-                {
-                    "product_id": self.service.id,
-                    "price_unit": amount * 1.01,
-                    "tax_ids": [Command.set(self.taxes[TAX_SETS[place % len(TAX_SETS)]].ids)],
-                }
-            )
-        ]
+        taxes = self.taxes[TAX_SETS[place % len(TAX_SETS)]]
+        order.order_line = [self.prepare_line(amount * 1.01, taxes)]
 
     def do_cancel_line(self, order, place, _amount):
         self.pick(self.stages(order), place).action_cancel()

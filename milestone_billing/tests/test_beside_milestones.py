@@ -24,17 +24,6 @@ class TestBesideMilestones(RetainageCommon):
             }
         )
 
-    def prepare_line(self, product, price, quantity=1.0, **values):
-        return Command.create(
-            {
-                "product_id": product.id,
-                "price_unit": price,
-                "product_uom_qty": quantity,
-                "tax_ids": [Command.set(self.tax_20.ids)],
-                **values,
-            }
-        )
-
     def assertInvoiced(self, order):
         """Every document together, milestones or not, comes to the order."""
         moves = order.invoice_ids.filtered(lambda move: move.state == "posted")
@@ -44,7 +33,10 @@ class TestBesideMilestones(RetainageCommon):
 
     def test_delivered_goods_are_billed_by_delivery(self):
         order = self.create_order(
-            lines=[self.prepare_line(self.service, 10000.0), self.prepare_line(self.goods, 100.0, 5.0)]
+            lines=[
+                self.prepare_line(10000.0, self.tax_20),
+                self.prepare_line(100.0, self.tax_20, 5.0, product_id=self.goods.id),
+            ]
         )
         work, goods = order.order_line
         self.assertEqual(order.order_line.mapped("is_milestone_billed"), [True, False])
@@ -79,7 +71,10 @@ class TestBesideMilestones(RetainageCommon):
             }
         )
         order = self.create_order(
-            lines=[self.prepare_line(self.service, 10000.0), self.prepare_line(hours, 90.0, 10.0)]
+            lines=[
+                self.prepare_line(10000.0, self.tax_20),
+                self.prepare_line(90.0, self.tax_20, 10.0, product_id=hours.id),
+            ]
         )
         work, support = order.order_line
         self.assertEqual(order.order_line.mapped("is_milestone_billed"), [True, False])
@@ -107,11 +102,11 @@ class TestBesideMilestones(RetainageCommon):
             shares=(33.33, 33.33, 33.34),
             lines=[
                 Command.create({"display_type": "line_section", "name": "Building", "sequence": 1}),
-                self.prepare_line(self.service, 99.99, 2.0, product_uom_id=dozen.id, sequence=2),
+                self.prepare_line(99.99, self.tax_20, 2.0, product_uom_id=dozen.id, sequence=2),
                 Command.create({"display_type": "line_note", "name": "Without paint", "sequence": 3}),
-                self.prepare_line(self.service, -10.01, sequence=4),
+                self.prepare_line(-10.01, self.tax_20, sequence=4),
                 Command.create({"display_type": "line_section", "name": "Options", "sequence": 5, **option}),
-                self.prepare_line(self.service, 77.77, 0.0, sequence=6),
+                self.prepare_line(77.77, self.tax_20, 0.0, sequence=6),
             ],
         )
         priced = order.order_line.filtered(lambda line: not line.display_type)

@@ -2,7 +2,6 @@
 
 from datetime import date
 
-from odoo import Command
 from odoo.exceptions import UserError
 from odoo.tests import tagged
 
@@ -225,23 +224,12 @@ class TestCutOver(CutOverCommon):
     def test_mixed_taxes_in_every_currency_and_rounding(self):
         for method in ("round_per_line", "round_globally"):
             self.company.tax_calculation_rounding_method = method
-            tax_7 = self.env["account.tax"].create({"name": f"VAT 7 {method}", "amount": 7.0})
+            tax_7 = self.create_tax(f"VAT 7 {method}", 7.0)
             lines = [
-                Command.create(
-                    {
-                        "product_id": self.service.id,
-                        "price_unit": price,
-                        "product_uom_qty": quantity,
-                        "discount": discount,
-                        "tax_ids": [Command.set(taxes.ids)],
-                    }
-                )
-                for price, quantity, discount, taxes in (
-                    (33.33, 3.0, 0.0, self.tax_20),
-                    (0.07, 7.0, 33.33, tax_7),
-                    (-10.01, 1.0, 0.0, tax_7),
-                    (999.99, 0.33, 7.5, self.tax_20 + tax_7),
-                )
+                self.prepare_line(33.33, self.tax_20, 3.0),
+                self.prepare_line(0.07, tax_7, 7.0, discount=33.33),
+                self.prepare_line(-10.01, tax_7),
+                self.prepare_line(999.99, self.tax_20 + tax_7, 0.33, discount=7.5),
             ]
             order = self.create_order(shares=(30, 30, 40), lines=lines)
             first, second, last = order.milestone_line_ids

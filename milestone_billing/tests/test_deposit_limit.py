@@ -136,11 +136,7 @@ class TestDepositLimit(DepositCommon):
         order = self.env["sale.order"].create(
             {
                 "partner_id": self.client_company.id,
-                "order_line": [
-                    Command.create(
-                        {"product_id": self.service.id, "price_unit": 10000.0, "tax_ids": [Command.clear()]}
-                    )
-                ],
+                "order_line": [self.prepare_line(10000.0)],
             }
         )
         order.action_confirm()

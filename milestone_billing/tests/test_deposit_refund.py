@@ -1,6 +1,5 @@
 """A deposit that is not earned goes back with the tax that was billed with it, journal items line by line."""
 
-from odoo import Command
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 
@@ -12,26 +11,14 @@ class TestDepositRefund(DepositCommon):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.tax_10 = cls.env["account.tax"].create(
-            {"name": "VAT 10 %", "amount": 10.0, "type_tax_use": "sale", "company_id": cls.company.id}
-        )
+        cls.tax_10 = cls.create_tax("VAT 10 %", 10.0)
         parts = cls.tax_10.invoice_repartition_line_ids | cls.tax_10.refund_repartition_line_ids
         cls.tax_10_account = cls.tax_account.copy({"name": "VAT 10 %"})
         parts.filtered(lambda part: part.repartition_type == "tax").account_id = cls.tax_10_account
 
     def create_two_rates(self, **values):
         """An order of 6,000 at 20 % and 4,000 at 10 %."""
-        lines = [
-            Command.create(
-                {
-                    "product_id": self.service.id,
-                    "price_unit": price,
-                    "product_uom_qty": 1.0,
-                    "tax_ids": [Command.set(tax.ids)],
-                }
-            )
-            for price, tax in ((6000.0, self.tax_20), (4000.0, self.tax_10))
-        ]
+        lines = [self.prepare_line(6000.0, self.tax_20), self.prepare_line(4000.0, self.tax_10)]
         return self.create_deposit_order(lines=lines, **values)
 
     def refund(self, line):

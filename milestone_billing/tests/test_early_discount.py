@@ -12,9 +12,7 @@ class EarlyDiscountCommon(EInvoiceCommon):
     def setUpClass(cls):
         super().setUpClass()
         cls.term = cls.create_term("mixed")
-        cls.tax_10 = cls.env["account.tax"].create(
-            {"name": "VAT 10 %", "amount": 10.0, "type_tax_use": "sale", "company_id": cls.company.id}
-        )
+        cls.tax_10 = cls.create_tax("VAT 10 %", 10.0)
 
     @classmethod
     def create_term(cls, computation, percent=2.0):
@@ -43,24 +41,12 @@ class EarlyDiscountCommon(EInvoiceCommon):
         return order
 
     def prepare_mixed_lines(self):
-        rows = (
-            (33.33, 3.0, 0.0, self.tax_20),
-            (100.01, 1.0, 7.5, self.tax_10),
-            (0.07, 7.0, 0.0, self.tax_20 + self.tax_10),
-            (19.99, 2.0, 0.0, self.env["account.tax"]),
-            (-5.55, 1.0, 0.0, self.tax_10),
-        )
         return [
-            Command.create(
-                {
-                    "product_id": self.service.id,
-                    "price_unit": price,
-                    "product_uom_qty": quantity,
-                    "discount": discount,
-                    "tax_ids": [Command.set(taxes.ids)],
-                }
-            )
-            for price, quantity, discount, taxes in rows
+            self.prepare_line(33.33, self.tax_20, 3.0),
+            self.prepare_line(100.01, self.tax_10, discount=7.5),
+            self.prepare_line(0.07, self.tax_20 + self.tax_10, 7.0),
+            self.prepare_line(19.99, quantity=2.0),
+            self.prepare_line(-5.55, self.tax_10),
         ]
 
     def get_taxes(self, moves):
@@ -166,11 +152,7 @@ class TestEarlyDiscount(EarlyDiscountCommon):
         order = self.create_discounted()
         line = order.milestone_line_ids[0]
         line.action_complete()
-        wizard = (
-            self.env["account.move.reversal"]
-            .with_context(active_model="account.move", active_ids=line.invoice_ids.ids)
-            .create({"journal_id": line.invoice_ids.journal_id.id})
-        )
+        wizard = self.open_credit_wizard(line.invoice_ids)
         credit = self.env["account.move"].browse(wizard.reverse_moves()["res_id"])
         credit._post()
         self.assertEqual(credit.amount_total, line.invoice_ids.filtered(lambda m: m != credit).amount_total)

@@ -272,23 +272,15 @@ class TestEInvoice(EInvoiceCommon):
 
     def test_en_16931_example_2(self):
         """Lines 1,436.50; tax 365.28; total 1,801.78; prepaid 1,000.00; due 801.78."""
-        taxes = self.env["account.tax"].create(
-            [
-                {"name": f"VAT {rate}", "amount": rate, "type_tax_use": "sale", "company_id": self.company.id}
-                for rate in (25.0, 15.0, 0.0)
-            ]
-        )
+        taxes = [self.create_tax(f"VAT {rate}", rate) for rate in (25.0, 15.0, 0.0)]
         order = self.create_order(
             shares=(100,),
             lines=[
-                self.prepare_line(price, quantity, tax)
-                for price, quantity, tax in (
-                    (1273.0, 1.0, taxes[0]),
-                    (3.96, 50.0, taxes[0]),
-                    (1.0, 1.0, taxes[1]),
-                    (-10.5, 1.0, taxes[0]),
-                    (-25.0, 1.0, taxes[2]),
-                )
+                self.prepare_line(1273.0, taxes[0]),
+                self.prepare_line(3.96, taxes[0], 50.0),
+                self.prepare_line(1.0, taxes[1]),
+                self.prepare_line(-10.5, taxes[0]),
+                self.prepare_line(-25.0, taxes[2]),
             ],
         )
         order.milestone_line_ids.action_complete()
@@ -318,28 +310,9 @@ class TestEInvoice(EInvoiceCommon):
             },
         )
 
-    def prepare_line(self, price, quantity, tax, discount=0.0):
-        return Command.create(
-            {
-                "product_id": self.service.id,
-                "price_unit": price,
-                "product_uom_qty": quantity,
-                "discount": discount,
-                "tax_ids": [Command.set(tax.ids)],
-            }
-        )
-
     def test_amounts_that_do_not_divide(self):
         """Odd prices, quantities, discounts, taxes included and negative lines, in seven stages, both roundings."""
-        included = self.env["account.tax"].create(
-            {
-                "name": "21 included",
-                "amount": 21.0,
-                "type_tax_use": "sale",
-                "price_include_override": "tax_included",
-                "company_id": self.company.id,
-            }
-        )
+        included = self.create_tax("21 included", 21.0, price_include_override="tax_included")
         odd = [
             (33.33, 3.0, self.tax_20, 0.0),
             (0.07, 7.0, self.tax_20, 33.33),
@@ -353,7 +326,10 @@ class TestEInvoice(EInvoiceCommon):
             self.company.tax_calculation_rounding_method = method
             order = self.create_order(
                 shares=(14.28, 14.29, 33.33, 3.1, 10, 9.99, 15.01),
-                lines=[self.prepare_line(*line) for line in odd],
+                lines=[
+                    self.prepare_line(price, tax, quantity, discount=discount)
+                    for price, quantity, tax, discount in odd
+                ],
             )
             for line in order.milestone_line_ids:
                 line.action_complete()

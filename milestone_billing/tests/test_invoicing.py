@@ -1,4 +1,3 @@
-from odoo import Command
 from odoo.exceptions import UserError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
@@ -150,34 +149,16 @@ class TestInvoicing(MilestoneBillingCommon):
         self.assertBilledEqualsOrder(order)
 
     def test_mixed_taxes_discounts_and_negative_lines_add_up(self):
-        included = self.env["account.tax"].create(
-            {
-                "name": "10 % included",
-                "amount": 10.0,
-                "price_include_override": "tax_included",
-                "type_tax_use": "sale",
-            }
-        )
+        included = self.create_tax("10 % included", 10.0, price_include_override="tax_included")
         for method in ("round_per_line", "round_globally"):
             self.company.tax_calculation_rounding_method = method
             lines = [
-                Command.create(
-                    {
-                        "product_id": self.service.id,
-                        "price_unit": price,
-                        "product_uom_qty": quantity,
-                        "discount": discount,
-                        "tax_ids": [Command.set(taxes.ids)],
-                    }
-                )
-                for price, quantity, discount, taxes in (
-                    (12.12, 12.12, 0.0, self.tax_20),
-                    (12.12, 12.12, 0.0, self.tax_20),
-                    (99.99, 3.0, 7.5, included),
-                    (-50.0, 1.0, 0.0, self.tax_20),
-                    (0.0, 5.0, 0.0, self.tax_20),
-                    (333.33, 1.0, 0.0, self.env["account.tax"]),
-                )
+                self.prepare_line(12.12, self.tax_20, 12.12),
+                self.prepare_line(12.12, self.tax_20, 12.12),
+                self.prepare_line(99.99, included, 3.0, discount=7.5),
+                self.prepare_line(-50.0, self.tax_20),
+                self.prepare_line(0.0, self.tax_20, 5.0),
+                self.prepare_line(333.33),
             ]
             order = self.create_order(shares=(33.33, 11.11, 22.22, 33.34), lines=lines)
             self.assertConserved(order)

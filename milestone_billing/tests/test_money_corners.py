@@ -11,19 +11,18 @@ class MoneyCornerCommon(DepositCommon):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.tax_10 = cls.env["account.tax"].create(
-            {"name": "VAT 10 %", "amount": 10.0, "type_tax_use": "sale", "company_id": cls.company.id}
-        )
+        cls.tax_10 = cls.create_tax("VAT 10 %", 10.0)
 
-    def prepare_line(self, price, taxes):
-        return Command.create(
-            {
-                "product_id": self.service.id,
-                "price_unit": price,
-                "product_uom_qty": 1.0,
-                "tax_ids": [Command.set(taxes.ids)],
-            }
+    def create_order_with_one_rate_credited(self):
+        """Bill 1,000 at 20 % and 3,000 at 10 % with an advance, then credit the 20 % of the final invoice."""
+        order = self.create_deposit_order(
+            lines=[self.prepare_line(1000.0, self.tax_20), self.prepare_line(3000.0, self.tax_10)]
         )
+        order.milestone_line_ids.action_complete()
+        credit = order.milestone_line_ids[-1].invoice_ids._reverse_moves()
+        credit.invoice_line_ids.filtered(lambda item: item.tax_ids == self.tax_10).unlink()
+        credit._post()
+        return order
 
     def create_two_deposits(self):
         """One order line each for two advances, and a stage for the rest of both."""
@@ -79,13 +78,7 @@ class TestMoneyCorners(MoneyCornerCommon):
         self.assertTiedOut(order)
 
     def test_credit_of_one_rate_returns_the_deposit_of_that_rate(self):
-        order = self.create_deposit_order(
-            lines=[self.prepare_line(1000.0, self.tax_20), self.prepare_line(3000.0, self.tax_10)]
-        )
-        order.milestone_line_ids.action_complete()
-        credit = order.milestone_line_ids[-1].invoice_ids._reverse_moves()
-        credit.invoice_line_ids.filtered(lambda item: item.tax_ids == self.tax_10).unlink()
-        credit._post()
+        order = self.create_order_with_one_rate_credited()
         self.assertEqual(self.get_unrecovered(order), {("Stage 1", order.order_line[0]): 25000})
         self.assertTiedOut(order)
         order.milestone_line_ids[-1].action_complete()
@@ -225,15 +218,8 @@ class TestRetainageCorners(MoneyCornerCommon):
             Command.create({"repartition_type": "tax", "factor_percent": 100}),
             Command.create({"repartition_type": "tax", "factor_percent": -100}),
         ]
-        reverse = self.env["account.tax"].create(
-            {
-                "name": "Reverse 21 %",
-                "amount": 21.0,
-                "type_tax_use": "sale",
-                "company_id": self.company.id,
-                "invoice_repartition_line_ids": parts,
-                "refund_repartition_line_ids": parts,
-            }
+        reverse = self.create_tax(
+            "Reverse 21 %", 21.0, invoice_repartition_line_ids=parts, refund_repartition_line_ids=parts
         )
         order = self.create_retained_order(reverse, retainage_base="gross", retainage_stop_percent=50.0)
         order.milestone_line_ids.action_complete()

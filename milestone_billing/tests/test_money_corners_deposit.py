@@ -94,13 +94,7 @@ class TestDepositCorners(MoneyCornerCommon):
     # === GIVEN BACK ===
 
     def test_refund_leaves_out_the_rate_that_is_recovered(self):
-        order = self.create_deposit_order(
-            lines=[self.prepare_line(1000.0, self.tax_20), self.prepare_line(3000.0, self.tax_10)]
-        )
-        order.milestone_line_ids.action_complete()
-        credit = order.milestone_line_ids[-1].invoice_ids._reverse_moves()
-        credit.invoice_line_ids.filtered(lambda item: item.tax_ids == self.tax_10).unlink()
-        credit._post()
+        order = self.create_order_with_one_rate_credited()
         answer = order.milestone_line_ids[0].refund_deposit()
         refund = self.env["account.move"].browse(answer["credit_note_id"])
         self.assertEqual((refund.amount_untaxed, refund.amount_tax), (250.0, 50.0))
@@ -225,7 +219,7 @@ class TestDepositCorners(MoneyCornerCommon):
     def test_stage_with_a_negative_net_may_still_be_an_invoice(self):
         order = self.create_order(
             shares=(50, 50),
-            lines=[self.prepare_line(10.0, self.tax_20), self.prepare_line(-10.5, self.env["account.tax"])],
+            lines=[self.prepare_line(10.0, self.tax_20), self.prepare_line(-10.5)],
         )
         order.milestone_line_ids.action_complete()
         moves = order.milestone_line_ids.invoice_ids

@@ -42,27 +42,11 @@ class TestOrderChanged(DepositCommon):
         self.assertRight(2500.0, 2500.0, 2500.01, 2500.0)
 
     def test_new_line_is_spread_with_its_tax(self):
-        self.order.order_line = [
-            Command.create(
-                {
-                    "product_id": self.service.id,
-                    "price_unit": 300.0,
-                    "tax_ids": [Command.set(self.tax_20.ids)],
-                }
-            )
-        ]
+        self.order.order_line = [self.prepare_line(300.0, self.tax_20)]
         self.assertRight(2500.0, 2600.0, 2600.0, 2600.0)
 
     def test_line_that_is_not_billed_can_be_taken_to_zero(self):
-        self.order.order_line = [
-            Command.create(
-                {
-                    "product_id": self.service.id,
-                    "price_unit": 300.0,
-                    "tax_ids": [Command.set(self.tax_20.ids)],
-                }
-            )
-        ]
+        self.order.order_line = [self.prepare_line(300.0, self.tax_20)]
         self.order.order_line[1].product_uom_qty = 0.0
         self.assertRight(2500.0, 2500.0, 2500.0, 2500.0)
 
@@ -89,7 +73,7 @@ class TestOrderChanged(DepositCommon):
         self.assertEqual(self.order.currency_id, self.schedule.currency_id)
 
     def test_taxes_of_a_billed_line_stay(self):
-        tax_7 = self.env["account.tax"].create({"name": "VAT 7 %", "amount": 7.0})
+        tax_7 = self.create_tax("VAT 7 %", 7.0)
         for values in ({"tax_ids": [Command.set(tax_7.ids)]}, {"is_milestone_billed": False}):
             with self.assertRaisesRegex(UserError, "with the taxes it had"), self.env.cr.savepoint():
                 self.order.order_line.write(values)
@@ -98,7 +82,7 @@ class TestOrderChanged(DepositCommon):
         self.assertRight(2500.0, 2500.0, 2500.0, 2500.0)
 
     def test_taxes_change_once_the_stage_is_credited(self):
-        tax_7 = self.env["account.tax"].create({"name": "VAT 7 %", "amount": 7.0})
+        tax_7 = self.create_tax("VAT 7 %", 7.0)
         self.order.milestone_line_ids[0].invoice_ids._reverse_moves(cancel=True)
         self.order.milestone_line_ids[0].action_cancel()
         self.order.order_line.tax_ids = tax_7
@@ -108,15 +92,7 @@ class TestOrderChanged(DepositCommon):
 
     def test_over_billed_is_shown_with_its_figure(self):
         self.order.milestone_line_ids.filtered(lambda line: line.state == "planned").action_complete()
-        self.order.order_line = [
-            Command.create(
-                {
-                    "product_id": self.service.id,
-                    "price_unit": -500.0,
-                    "tax_ids": [Command.set(self.tax_20.ids)],
-                }
-            )
-        ]
+        self.order.order_line = [self.prepare_line(-500.0, self.tax_20)]
         self.assertEqual(self.schedule.amount_over_billed, 500.0)
         self.assertEqual(self.order.milestone_amount_over_billed, 500.0)
         self.assertEqual(self.schedule.get_statement()["balance_to_finish"], "-500.00")

@@ -10,17 +10,6 @@ from .test_worked_figures_deposit import DepositCommon
 
 @tagged("post_install", "-at_install")
 class TestOrdinaryOrders(DepositCommon):
-    def prepare_line(self, price, quantity=1.0, **values):
-        return Command.create(
-            {
-                "product_id": self.service.id,
-                "price_unit": price,
-                "product_uom_qty": quantity,
-                "tax_ids": [Command.set(self.tax_20.ids)],
-                **values,
-            }
-        )
-
     def test_orders_that_never_billed_are_deleted(self):
         quotation = self.create_order(confirm=False)
         quotation.milestone_line_ids[1].write(
@@ -91,7 +80,7 @@ class TestOrdinaryOrders(DepositCommon):
         order.milestone_line_ids[0].action_complete()
         order.action_cancel()
         order.action_draft()
-        tax_7 = self.env["account.tax"].create({"name": "VAT 7 %", "amount": 7.0})
+        tax_7 = self.create_tax("VAT 7 %", 7.0)
         for values in ({"tax_ids": [Command.set(tax_7.ids)]}, {"is_milestone_billed": False}):
             with self.assertRaisesRegex(UserError, "with the taxes it had"), self.env.cr.savepoint():
                 order.order_line.write(values)
@@ -138,7 +127,7 @@ class TestOrdinaryOrders(DepositCommon):
     def test_lines_of_a_billed_order_are_moved_although_rounding_went_to_one(self):
         self.company.tax_calculation_rounding_method = "round_globally"
         order = self.create_order(
-            shares=(50, 50), lines=[self.prepare_line(10.01, 0.33) for _line in range(4)]
+            shares=(50, 50), lines=[self.prepare_line(10.01, self.tax_20, 0.33) for _line in range(4)]
         )
         order.milestone_line_ids.action_complete()
         for place, line in enumerate(order.order_line.sorted("id", reverse=True)):
@@ -330,11 +319,7 @@ class TestOrdinaryInvoices(DepositCommon):
         order = self.create_order(taxes=self.tax_20)
         line = order.milestone_line_ids[0]
         line.action_complete()
-        wizard = (
-            self.env["account.move.reversal"]
-            .with_context(active_model="account.move", active_ids=line.invoice_ids.ids)
-            .create({"journal_id": line.invoice_ids.journal_id.id})
-        )
+        wizard = self.open_credit_wizard(line.invoice_ids)
         with self.assertRaisesRegex(UserError, "complete the milestone again"), self.env.cr.savepoint():
             wizard.modify_moves()
         wizard.refund_moves()

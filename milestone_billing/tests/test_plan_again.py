@@ -9,16 +9,6 @@ from .test_worked_figures_deposit import DepositCommon
 
 @tagged("post_install", "-at_install")
 class TestPlanAgain(DepositCommon):
-    def prepare_line(self, price, **values):
-        return Command.create(
-            {
-                "product_id": self.service.id,
-                "price_unit": price,
-                "tax_ids": [Command.set(self.tax_20.ids)],
-                **values,
-            }
-        )
-
     def create_fixed_order(self):
         """A fixed deposit, half of the price, and what is left."""
         order = self.create_order(shares=(0, 50, 0), taxes=self.tax_20, confirm=False)
@@ -70,7 +60,7 @@ class TestPlanAgain(DepositCommon):
     def test_growth_keeps_the_proportion_of_share_and_rest(self):
         order = self.create_fixed_order()
         self.assertEqual(self.amounts(order), [3000.0, 5000.0, 2000.0])
-        order.order_line = [self.prepare_line(700.0)]
+        order.order_line = [self.prepare_line(700.0, self.tax_20)]
         self.assertEqual(self.amounts(order), [3000.0, 5500.0, 2200.0])
         self.assertAllBilled(order)
 
@@ -86,7 +76,7 @@ class TestPlanAgain(DepositCommon):
     def test_rest_of_nothing_takes_what_is_added(self):
         order = self.create_order(shares=(60, 40, 0), taxes=self.tax_20)
         order.milestone_line_ids[:2].action_complete()
-        order.order_line = [self.prepare_line(700.0)]
+        order.order_line = [self.prepare_line(700.0, self.tax_20)]
         self.assertEqual(self.amounts(order), [6000.0, 4000.0, 700.0])
         self.assertAllBilled(order)
 

@@ -11,26 +11,14 @@ class ProgressCommon(DepositCommon):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.tax_7 = cls.env["account.tax"].create(
-            {"name": "VAT 7 %", "amount": 7.0, "type_tax_use": "sale", "company_id": cls.company.id}
-        )
+        cls.tax_7 = cls.create_tax("VAT 7 %", 7.0)
 
     def create_progress_order(self, lines, *stages, confirm=True, **values):
         """Create an order whose stages but the last are percentages to date by order line; the last takes the rest."""
         order = self.create_order(
             shares=(),
             confirm=False,
-            lines=[
-                Command.create(
-                    {
-                        "product_id": self.service.id,
-                        "price_unit": price,
-                        "product_uom_qty": quantity,
-                        "tax_ids": [Command.set(taxes.ids)],
-                    }
-                )
-                for price, quantity, taxes in lines
-            ],
+            lines=[self.prepare_line(price, taxes, quantity) for price, quantity, taxes in lines],
             **values,
         )
         order.milestone_line_ids = [

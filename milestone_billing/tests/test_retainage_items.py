@@ -154,22 +154,6 @@ class TestRetainageItems(RetainageCommon):
 
     # === DEFECTS ===
 
-    def create_planned_release(self):
-        order = self.create_order(confirm=False, shares=(50, 50))
-        order.milestone_schedule_id.retainage_percent = 10
-        release = self.env["milestone.billing.line"].create(
-            {
-                "order_id": order.id,
-                "name": "Retention",
-                "kind": "retainage_release",
-                "amount_type": "remainder",
-                "sequence": 100,
-                "approval_required": False,
-            }
-        )
-        order.action_confirm()
-        return order, release
-
     def create_defects(self, line):
         project = self.env["project.project"].sudo().create({"name": "House", "allow_milestones": True})
         milestone = self.env["project.milestone"].sudo().create({"name": "Roof", "project_id": project.id})
@@ -187,7 +171,7 @@ class TestRetainageItems(RetainageCommon):
         )
 
     def test_release_waits_until_the_last_defect_is_closed(self):
-        order, release = self.create_planned_release()
+        order, release = self.create_planned_release(shares=(50, 50))
         stages = order.milestone_line_ids - release
         crack, leak, _other = self.create_defects(stages[0])
         stages.action_complete()
@@ -203,7 +187,7 @@ class TestRetainageItems(RetainageCommon):
         self.assertItems(release.invoice_ids, (self.receivable, 1000, 0), (self.retainage, 0, 1000))
 
     def test_ready_search_says_the_same_of_releases(self):
-        order, release = self.create_planned_release()
+        order, release = self.create_planned_release(shares=(50, 50))
         stages = order.milestone_line_ids - release
 
         def assertReady(expected, message):

@@ -100,15 +100,7 @@ class TestSchedule(MilestoneBillingCommon):
     def test_new_order_line_is_billed_by_the_open_milestones(self):
         order = self.create_order(taxes=self.tax_20)
         order.milestone_line_ids[0].action_complete()
-        order.order_line = [
-            Command.create(
-                {
-                    "product_id": self.service.id,
-                    "price_unit": 999.99,
-                    "tax_ids": [Command.set(self.tax_20.ids)],
-                }
-            )
-        ]
+        order.order_line = [self.prepare_line(999.99, self.tax_20)]
         self.assertConserved(order)
         order.milestone_line_ids[1:].action_complete()
         self.assertBilledEqualsOrder(order)
@@ -160,9 +152,7 @@ class TestSchedule(MilestoneBillingCommon):
         order = self.create_order(shares=(50, 50), prices=(0.0,))
         first, second = order.milestone_line_ids
         first.action_complete()
-        order.order_line = [
-            Command.create({"product_id": self.service.id, "price_unit": 100.0, "tax_ids": [Command.clear()]})
-        ]
+        order.order_line = [self.prepare_line(100.0)]
         self.assertEqual((first.amount_untaxed, second.amount_untaxed), (0.0, 100.0))
         second.action_complete()
         self.assertEqual(sum(order.milestone_line_ids.invoice_ids.mapped("amount_untaxed")), 100.0)

@@ -203,11 +203,7 @@ class TestApplicationChain(RetainageCommon):
             (self.revenue, 0, 100000),
         )
         self.assertStatement(schedule, 1000000, 0, 1000000, 110000, 11000, 99000, 0, 99000, 901000)
-        order.order_line = [
-            Command.create(
-                {"product_id": self.service.id, "price_unit": 50000.0, "tax_ids": [Command.clear()]}
-            )
-        ]
+        order.order_line = [self.prepare_line(50000.0)]
         second.action_complete()
         self.assertItems(
             second.invoice_ids,

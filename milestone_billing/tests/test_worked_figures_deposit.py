@@ -109,14 +109,7 @@ class TestWorkedFiguresDeposit(DepositCommon):
         self.assertEqual(final.invoice_ids.amount_tax, 10.0)
 
     def test_erpnext_advance_with_tax_included(self):
-        gst = self.env["account.tax"].create(
-            {
-                "name": "GST 18 %",
-                "amount": 18.0,
-                "type_tax_use": "sale",
-                "price_include_override": "tax_included",
-            }
-        )
+        gst = self.create_tax("GST 18 %", 18.0, price_include_override="tax_included")
         order = self.create_deposit_order(shares=(33.333333, 66.666667), prices=(30000.0,), taxes=gst)
         deposit, final = order.milestone_line_ids
         deposit.action_complete()
@@ -152,14 +145,7 @@ class TestWorkedFiguresDeposit(DepositCommon):
         self.assertEqual(sum(report.mapped("price_subtotal")), 2500.0)
 
     def create_tryton_order(self, quantity):
-        goods = Command.create(
-            {
-                "product_id": self.service.id,
-                "product_uom_qty": quantity,
-                "price_unit": 20.0,
-                "tax_ids": [Command.clear()],
-            }
-        )
+        goods = self.prepare_line(20.0, quantity=quantity)
         return self.create_deposit_order(shares=(10, 90), lines=[goods])
 
     def test_tryton_advance_of_ten_percent(self):
@@ -208,24 +194,12 @@ class TestWorkedFiguresDeposit(DepositCommon):
 @tagged("post_install", "-at_install")
 class TestDeposit(DepositCommon):
     def create_mixed_order(self, **values):
-        tax_10 = self.env["account.tax"].create(
-            {"name": "VAT 10 %", "amount": 10.0, "type_tax_use": "sale", "company_id": self.company.id}
-        )
+        tax_10 = self.create_tax("VAT 10 %", 10.0)
         lines = [
-            Command.create(
-                {
-                    "product_id": self.service.id,
-                    "price_unit": price,
-                    "product_uom_qty": quantity,
-                    "tax_ids": [Command.set(taxes.ids)],
-                }
-            )
-            for price, quantity, taxes in (
-                (33.33, 3.0, self.tax_20),
-                (100.01, 1.0, tax_10),
-                (0.07, 7.0, self.tax_20 + tax_10),
-                (-5.55, 1.0, tax_10),
-            )
+            self.prepare_line(33.33, self.tax_20, 3.0),
+            self.prepare_line(100.01, tax_10),
+            self.prepare_line(0.07, self.tax_20 + tax_10, 7.0),
+            self.prepare_line(-5.55, tax_10),
         ]
         return self.create_deposit_order(lines=lines, **values)
 

@@ -124,19 +124,9 @@ class TestWorkedFiguresEnd(EndCommon):
             order = self.create_deposit_order(
                 recovery="prorata",
                 lines=[
-                    Command.create(
-                        {
-                            "product_id": self.service.id,
-                            "price_unit": price,
-                            "product_uom_qty": quantity,
-                            "tax_ids": [Command.set(taxes.ids)],
-                        }
-                    )
-                    for price, quantity, taxes in (
-                        (33.33, 3.0, self.tax_20),
-                        (100.01, 1.0, included),
-                        (-5.55, 1.0, included),
-                    )
+                    self.prepare_line(33.33, self.tax_20, 3.0),
+                    self.prepare_line(100.01, included),
+                    self.prepare_line(-5.55, included),
                 ],
             )
             deposit, first = order.milestone_line_ids[:2]

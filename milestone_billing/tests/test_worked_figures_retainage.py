@@ -29,6 +29,23 @@ class RetainageCommon(MilestoneBillingCommon):
         order.action_confirm()
         return order
 
+    def create_planned_release(self, taxes=None, shares=(25, 25, 25, 25), **values):
+        """Give a retained order and its last milestone, which releases everything that is held by then."""
+        order = self.create_order(shares=shares, taxes=taxes, confirm=False)
+        order.milestone_schedule_id.write({"retainage_percent": 10.0, **values})
+        release = self.env["milestone.billing.line"].create(
+            {
+                "order_id": order.id,
+                "name": "Retention after one year",
+                "kind": "retainage_release",
+                "amount_type": "remainder",
+                "sequence": 100,
+                "approval_required": False,
+            }
+        )
+        order.action_confirm()
+        return order, release
+
     def assertItems(self, move, *expected):
         """Compare journal items with ``(account, debit, credit)``, in any order."""
         items = [
@@ -303,19 +320,7 @@ class TestRetainage(RetainageCommon):
         )
 
     def test_planned_release_milestone_releases_everything(self):
-        order = self.create_order(confirm=False)
-        order.milestone_schedule_id.retainage_percent = 10
-        release = self.env["milestone.billing.line"].create(
-            {
-                "order_id": order.id,
-                "name": "Retention after one year",
-                "kind": "retainage_release",
-                "amount_type": "remainder",
-                "sequence": 100,
-                "approval_required": False,
-            }
-        )
-        order.action_confirm()
+        order, release = self.create_planned_release()
         self.assertEqual(
             release.blocked_reason, "“Retention after one year” waits for retainage: nothing is held yet."
         )

@@ -11,19 +11,17 @@ class RetainedTaxCommon(RetainageCommon):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.tax_10 = cls.create_tax("VAT 10 %", 10.0)
-        cls.included = cls.create_tax("GST 18 %", 18.0, price_include_override="tax_included")
-        parts = cls.create_tax("Part 5 %", 5.0) + cls.create_tax("Part 2.5 %", 2.5)
+        cls.tax_10 = cls.create_booked_tax("VAT 10 %", 10.0)
+        cls.included = cls.create_booked_tax("GST 18 %", 18.0, price_include_override="tax_included")
+        parts = cls.create_booked_tax("Part 5 %", 5.0) + cls.create_booked_tax("Part 2.5 %", 2.5)
         cls.group = cls.env["account.tax"].create(
             {"name": "Group", "amount_type": "group", "children_tax_ids": [Command.set(parts.ids)]}
         )
 
     @classmethod
-    def create_tax(cls, name, amount, **values):
+    def create_booked_tax(cls, name, amount, **values):
         """Create a tax that is booked on the account of taxes."""
-        tax = cls.env["account.tax"].create(
-            {"name": name, "amount": amount, "type_tax_use": "sale", "company_id": cls.company.id, **values}
-        )
+        tax = cls.create_tax(name, amount, **values)
         parts = tax.invoice_repartition_line_ids | tax.refund_repartition_line_ids
         parts.filtered(lambda part: part.repartition_type == "tax").account_id = cls.tax_account
         return tax
@@ -39,17 +37,7 @@ class RetainedTaxCommon(RetainageCommon):
         both, no_tax = self.tax_20 + self.tax_10, self.env["account.tax"]
         taxes = (self.tax_20, self.tax_10, both, self.included, self.group, no_tax, self.tax_10)
         prices = (33.33, 100.01, 7.07, 59.99, 41.17, 12.12, -5.55)
-        lines = [
-            Command.create(
-                {
-                    "product_id": self.service.id,
-                    "price_unit": price,
-                    "product_uom_qty": 3.0,
-                    "tax_ids": [Command.set(tax.ids)],
-                }
-            )
-            for price, tax in zip(prices, taxes, strict=True)
-        ]
+        lines = [self.prepare_line(price, tax, 3.0) for price, tax in zip(prices, taxes, strict=True)]
         order = self.create_order(lines=lines, shares=(33.33, 22.22, 11.11, 33.34), confirm=False)
         order.milestone_schedule_id.write(
             {
@@ -341,14 +329,14 @@ class TestRetainedTax(RetainedTaxCommon):
         self.company.tax_exigibility = True
         transition = self.tax_account.copy()
         transition.reconcile = True
-        tax = self.create_tax(
+        tax = self.create_booked_tax(
             "Cash 20 %", 20.0, tax_exigibility="on_payment", cash_basis_transition_account_id=transition.id
         )
         with self.assertRaisesRegex(UserError, "Cash 20 %.* becomes due with the payment"):
             self.create_deferred_order(tax)
 
     def test_tax_without_account_is_refused(self):
-        tax = self.create_tax("Bare", 20.0)
+        tax = self.create_booked_tax("Bare", 20.0)
         tax.invoice_repartition_line_ids.account_id = False
         with self.assertRaisesRegex(UserError, "Bare.* has no account of its own"):
             self.create_deferred_order(tax)
@@ -387,15 +375,8 @@ class TestRetainedTax(RetainedTaxCommon):
                 {"repartition_type": "tax", "factor_percent": -100, "account_id": self.tax_account.id}
             ),
         ]
-        tax = self.env["account.tax"].create(
-            {
-                "name": "Reverse",
-                "amount": 21.0,
-                "type_tax_use": "sale",
-                "company_id": self.company.id,
-                "invoice_repartition_line_ids": reverse,
-                "refund_repartition_line_ids": reverse,
-            }
+        tax = self.create_tax(
+            "Reverse", 21.0, invoice_repartition_line_ids=reverse, refund_repartition_line_ids=reverse
         )
         order = self.create_deferred_order(tax)
         order.milestone_line_ids.action_complete()
@@ -411,21 +392,9 @@ class TestRetainedTax(RetainedTaxCommon):
         )
 
     def test_planned_release_shows_what_it_will_ask_for(self):
-        order = self.create_order(taxes=self.tax_20, confirm=False)
-        order.milestone_schedule_id.write(
-            {"retainage_percent": 10, "retainage_base": "net", "retainage_tax": "release"}
+        order, release = self.create_planned_release(
+            self.tax_20, retainage_base="net", retainage_tax="release"
         )
-        release = self.env["milestone.billing.line"].create(
-            {
-                "order_id": order.id,
-                "name": "Retention after one year",
-                "kind": "retainage_release",
-                "amount_type": "remainder",
-                "sequence": 100,
-                "approval_required": False,
-            }
-        )
-        order.action_confirm()
         (order.milestone_line_ids - release).action_complete()
         self.assertEqual(release.amount_total, 1200.0)
         release.action_complete()

@@ -171,6 +171,17 @@ class CryptoCommon(ReadyCompanyCommon):
         """Return the invoice that a payment pays."""
         return payment.transaction_id.invoice_ids
 
+    def create_euro_rate(self, value):
+        """Return the one rate of the euro; it is old, and the provider takes it all the same."""
+        euro = self.env.ref("base.EUR")
+        euro.active = True
+        rates = self.env["res.currency.rate"]
+        rates.search([("currency_id", "=", euro.id)]).unlink()
+        self.provider.crypto_rate_age_days = 10000
+        return rates.create(
+            {"currency_id": euro.id, "name": "2024-01-01", "rate": value, "company_id": self.company.id}
+        )
+
     # === ON THE NETWORK === #
 
     def pay(self, payment, units=None, contract=None, sender=0, **more):

@@ -198,17 +198,10 @@ class TestOrderOfEvents(CryptoCommon):
     # === QUOTES === #
 
     def test_new_price_pays_in_full_although_an_older_one_still_runs(self):
-        euro = self.env.ref("base.EUR")
-        euro.active = True
-        rates = self.env["res.currency.rate"]
-        rates.search([("currency_id", "=", euro.id)]).unlink()
-        rate = rates.create(
-            {"currency_id": euro.id, "name": "2024-01-01", "rate": 0.9, "company_id": self.company.id}
-        )
-        self.provider.crypto_rate_age_days = 10000
+        rate = self.create_euro_rate(0.9)
         for later in (0.95, 0.85):
             rate.rate = 0.9
-            payment = self.create_payment(1000, currency=euro)
+            payment = self.create_payment(1000, currency=rate.currency_id)
             rate.rate = later
             payment._choose(self.usdc)
             self.pay_and_settle(payment)

@@ -208,17 +208,10 @@ class TestReceipts(CryptoCommon):
         self.assert_paid(payment)
 
     def test_foreign_currency_invoice_is_paid_exactly_and_the_difference_is_booked(self):
-        euro = self.env.ref("base.EUR")
-        euro.active = True
-        rates = self.env["res.currency.rate"]
-        rates.search([("currency_id", "=", euro.id)]).unlink()
-        rate = rates.create(
-            {"currency_id": euro.id, "name": "2024-01-01", "rate": 0.9, "company_id": self.company.id}
-        )
-        self.provider.crypto_rate_age_days = 10000
-        payment = self.create_payment(1000, currency=euro)
+        rate = self.create_euro_rate(0.9)
+        payment = self.create_payment(1000, currency=rate.currency_id)
         self.assertEqual(payment.quote_id.base_units, "1111111112", "rounded up to what can be typed")
-        dai = self.create_payment(1000, token=self.dai, currency=euro).quote_id
+        dai = self.create_payment(1000, token=self.dai, currency=rate.currency_id).quote_id
         self.assertEqual(dai.base_units, str(1111111112 * 10**12), "six decimals of a token with eighteen")
         rate.rate = 0.88  # the day's rate moves after the price was locked
         self.pay_and_settle(payment)
