@@ -60,6 +60,7 @@ class MilestoneBillingAllocation(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        """Create parts of milestones; by hand only the chosen order lines and their shares."""
         # The index on planned rows looks at the database: rows that got their document just now must be there.
         self.flush_model(["move_id", "opening_id"])
         self._check_by_hand(vals_list)
@@ -70,6 +71,7 @@ class MilestoneBillingAllocation(models.Model):
         return allocations
 
     def write(self, vals):
+        """Change shares by hand only; what follows from them is planned again."""
         self._check_by_hand([vals])
         result = super().write(vals)
         if vals.keys() & BY_HAND:

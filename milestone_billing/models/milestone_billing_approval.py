@@ -129,10 +129,12 @@ class MilestoneBillingApproval(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        """Refuse submissions that are not made by sending."""
         self._check_internal()
         return super().create(vals_list)
 
     def write(self, vals):
+        """Refuse changes but by the steps of a submission."""
         self._check_internal()
         return super().write(vals)
 

@@ -96,10 +96,12 @@ class MilestoneBillingApprovalDecision(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        """Refuse decisions that nobody took."""
         self._check_internal()
         return super().create(vals_list)
 
     def write(self, vals):
+        """Refuse to change a decision."""
         self._check_internal()
         return super().write(vals)
 

@@ -133,6 +133,7 @@ class MilestoneBillingChange(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        """Number the changes of each order, as far as the user may write it."""
         orders = self.env["sale.order"].browse(vals["order_id"] for vals in vals_list if vals.get("order_id"))
         orders.check_access("write")
         last = dict(self.sudo()._read_group([("order_id", "in", orders.ids)], ["order_id"], ["number:max"]))
@@ -147,6 +148,7 @@ class MilestoneBillingChange(models.Model):
         return super(MilestoneBillingChange, model).create(vals_list)
 
     def write(self, vals):
+        """Refuse what follows from the steps, and any change of what the client has seen."""
         if PROTECTED & vals.keys():
             self._check_internal_write()
         elif {"line_ids", "order_id", "billing", "name", "reason"} & vals.keys():

@@ -184,9 +184,16 @@ class MilestoneBillingChange(models.Model):
         schedule, order = self.schedule_id, self.order_id
         schedule._lock()
         if self._is_other_than_frozen():
-            raise UserError(self.env._("“%s” is not what the client was shown.", self.name))
+            raise UserError(
+                self.env._("“%s” is not what the client was shown. Withdraw it and send it again.", self.name)
+            )
         if stale := self.line_ids.filtered(lambda line: line._is_stale())[:1]:
-            raise UserError(self.env._("“%s” is not what it was when this change was made.", stale.name))
+            raise UserError(
+                self.env._(
+                    "“%s” is not what it was when this change was made. Withdraw the change and make it again.",
+                    stale.name,
+                )
+            )
         with order._keep_unlocked():
             added = self._change_order_lines(order)
         milestone = self._create_milestone(added)

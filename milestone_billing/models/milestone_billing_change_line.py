@@ -61,6 +61,7 @@ class MilestoneBillingChangeLine(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        """Add positions to changes that the client has not seen."""
         changes = self.env["milestone.billing.change"].browse(
             vals["change_id"] for vals in vals_list if vals.get("change_id")
         )
@@ -70,6 +71,7 @@ class MilestoneBillingChangeLine(models.Model):
         return lines
 
     def write(self, vals):
+        """Change positions of changes that the client has not seen."""
         self.change_id._check_is_draft()
         result = super().write(vals)
         self.change_id._check_is_draft()
@@ -137,7 +139,11 @@ class MilestoneBillingChangeLine(models.Model):
     def _check_origin(self):
         for line in self:
             if line.order_line_id and line.order_line_id.order_id != line.change_id.order_id:
-                raise ValidationError(self.env._("“%s” is a line of another order.", line.order_line_id.name))
+                raise ValidationError(
+                    self.env._(
+                        "“%s” is a line of another order. Pick one of this order.", line.order_line_id.name
+                    )
+                )
             if not line.order_line_id and not line.product_id:
                 raise ValidationError(
                     self.env._("Pick the order line that changes, or a product for a new line.")

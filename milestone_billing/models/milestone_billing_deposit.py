@@ -69,6 +69,7 @@ class MilestoneBillingSchedule(models.Model):
         return left
 
     def write(self, vals):
+        """Extend: how deposits are booked stays while one is billed."""
         if "deposit_mode" in vals:
             for schedule in self.filtered(lambda schedule: schedule.deposit_mode != vals["deposit_mode"]):
                 if schedule._get_advance_allocations():

@@ -36,7 +36,7 @@ class MilestoneBillingSchedule(models.Model):
         rows += [opening._prepare_end_position() for opening in self._get_openings()]
         if held := self._get_held_units():
             amount = to_float(held, self.currency_id.rounding)
-            rows.append({**self._prepare_position("retainage", total=amount, due=amount)})
+            rows.append(self._prepare_position("retainage", total=amount, due=amount))
         planned = self.line_ids.filtered(lambda line: line._has_unbilled_part())
         return rows + [line._prepare_end_position() for line in planned.sorted("sequence")]
 

@@ -81,13 +81,17 @@ class MilestoneBillingEnrolment(models.Model):
                 )
             if enrolment.cap_charge and enrolment.amount_default > enrolment.cap_charge:
                 raise ValidationError(
-                    self.env._("The default amount of “%s” is above its cap per charge.", enrolment.name)
+                    self.env._(
+                        "The default amount of “%s” is above its cap per charge. Lower the amount or raise the cap.",
+                        enrolment.name,
+                    )
                 )
 
     # === CRUD ===
 
     @api.model_create_multi
     def create(self, vals_list):
+        """Open the order on which is charged, one for each enrolment."""
         if any(vals.get("order_id") for vals in vals_list) and not self.env.su:
             raise AccessError(self.env._("The open-ended order is made by the system and stays."))
         context = drop_defaults(self.env.context, {"order_id"})
@@ -99,6 +103,7 @@ class MilestoneBillingEnrolment(models.Model):
         return enrolments
 
     def write(self, vals):
+        """Refuse another order, customer or company."""
         if "order_id" in vals and not self.env.su:
             raise AccessError(self.env._("The open-ended order is made by the system and stays."))
         if not self.env.su:
@@ -203,7 +208,7 @@ class MilestoneBillingEnrolment(models.Model):
         if not self.can_override and self.currency_id.compare_amounts(value, self.amount_default):
             raise UserError(
                 self.env._(
-                    "The amount of “%(name)s” is fixed at %(amount)s.",
+                    "The amount of “%(name)s” is fixed at %(amount)s. Charge that, or allow other amounts first.",
                     name=self.name,
                     amount=self._format(self.amount_default),
                 )
@@ -259,7 +264,7 @@ class MilestoneBillingEnrolment(models.Model):
         if self.cap_charge and compare(amount, self.cap_charge) > 0:
             raise UserError(
                 self.env._(
-                    "%(amount)s is above the cap of %(cap)s per charge.",
+                    "%(amount)s is above the cap of %(cap)s per charge. Charge less, or have the cap raised.",
                     amount=self._format(amount),
                     cap=self._format(self.cap_charge),
                 )
@@ -267,7 +272,7 @@ class MilestoneBillingEnrolment(models.Model):
         if self.cap_total and compare(self.amount_charged + amount, self.cap_total) > 0:
             raise UserError(
                 self.env._(
-                    "%(left)s of the cap of %(cap)s is left, %(amount)s cannot be charged.",
+                    "%(left)s of the cap of %(cap)s is left, %(amount)s cannot be charged. Charge less, or have the cap raised.",
                     left=self._format(self.amount_left),
                     cap=self._format(self.cap_total),
                     amount=self._format(amount),

@@ -215,7 +215,9 @@ class MilestoneBillingEvidenceStamp(models.Model):
     def action_ask_again(self):
         """Queue requests that were given up once more."""
         if not self.env.user.has_group("milestone_billing.milestone_billing_group_billing_manager"):
-            raise AccessError(self.env._("Only billing managers may ask for time stamps again."))
+            raise AccessError(
+                self.env._("Only billing managers may ask for time stamps again. Ask one of them.")
+            )
         self.check_access("read")
         waiting = self.sudo().filtered(lambda stamp: stamp.state == "failed")
         waiting.write({"state": "queued", "attempt_count": 0, "next_attempt_on": fields.Datetime.now()})

@@ -325,7 +325,10 @@ class MilestoneBillingLine(models.Model):
         for line in self:
             if line.schedule_id.order_id != line.order_id:
                 raise ValidationError(
-                    self.env._("Milestone “%s” belongs to the schedule of another order.", line.name)
+                    self.env._(
+                        "Milestone “%s” belongs to the schedule of another order. Choose the schedule of its own order.",
+                        line.name,
+                    )
                 )
 
     @api.constrains("amount_type", "amount_fixed", "percent", "kind")
@@ -362,6 +365,7 @@ class MilestoneBillingLine(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        """Number the milestones of each order and plan its schedule again."""
         if not self.env.su and any(DERIVED_FIELDS & vals.keys() for vals in vals_list):
             self._check_internal_write()
         context = drop_defaults(self.env.context, CLOSED_FIELDS | DERIVED_FIELDS)
@@ -406,6 +410,7 @@ class MilestoneBillingLine(models.Model):
             vals["schedule_id"] = self.env["sale.order"].browse(order_id).milestone_schedule_id.id
 
     def write(self, vals):
+        """Refuse what only steps write and what is billed; plan again what follows."""
         if vals.keys() & (INTERNAL_FIELDS | DERIVED_FIELDS):
             self._check_internal_write()
         if vals.keys() & (PLAN_FIELDS - {"sequence"}):

@@ -61,7 +61,9 @@ class MilestoneBillingLine(models.Model):
         :raise UserError: above the cap, or when no other milestone could take the rest.
         """
         if len(self) != 1:
-            raise ValidationError(self.env._("An amount can be given for one milestone at a time."))
+            raise ValidationError(
+                self.env._("An amount can be given for one milestone at a time. Complete them one by one.")
+            )
         if self._get_live_invoice():
             return
         try:
@@ -85,7 +87,7 @@ class MilestoneBillingLine(models.Model):
         if value <= 0 or compare(value, cap) > 0:
             raise UserError(
                 self.env._(
-                    "“%(name)s” can bill more than zero and at most %(cap)s, what is left of the order.",
+                    "“%(name)s” can bill more than zero and at most %(cap)s, what is left of the order. Give an amount in between.",
                     name=self.name,
                     cap=formatLang(self.env, cap, currency_obj=self.currency_id),
                 )

@@ -110,7 +110,9 @@ class MilestoneBillingLine(models.Model):
         """Refuse files that the user may not read: the client would see them."""
         if not attachments.with_user(self.env.user).has_access("read"):
             raise AccessError(
-                self.env._("You may not show a file to the client that you cannot read yourself.")
+                self.env._(
+                    "You may not show a file to the client that you cannot read yourself. Choose another one."
+                )
             )
 
     def _log_proof(self, event, attachments):

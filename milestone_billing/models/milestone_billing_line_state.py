@@ -118,7 +118,9 @@ class MilestoneBillingLine(models.Model):
             return
         self.check_access("read")
         if not self.env.user.has_group("milestone_billing.milestone_billing_group_project_user"):
-            raise AccessError(self.env._("Only project and billing users may complete a milestone."))
+            raise AccessError(
+                self.env._("Only project and billing users may complete a milestone. Ask one of them.")
+            )
 
     # === COMPLETION ===
 

@@ -88,6 +88,7 @@ class MilestoneBillingOpening(models.Model):
         return openings
 
     def write(self, vals):
+        """Refuse to change what counts; a row that waits for the confirmation must fit."""
         if vals.keys() - FREE and self.env.context.get("milestone_internal_write") is not INTERNAL_WRITE:
             self._check_may_enter()
             if PROTECTED & vals.keys() or self.filtered("is_booked"):
@@ -125,7 +126,7 @@ class MilestoneBillingOpening(models.Model):
     # === CHECKS ===
 
     def _check_amounts(self):
-        """Refuse what does not fit: a stage that is billed here, more than is open, more retained than billed."""
+        """Refuse what does not fit: a milestone that is billed here, or more than is open of it."""
         for opening in self.filtered(lambda opening: not opening.is_booked):
             line = opening.line_id.sudo()
             line._check_takes_opening()
@@ -157,7 +158,7 @@ class MilestoneBillingOpening(models.Model):
             if opening.currency_id.compare_amounts(opening.amount_retained, abs(base)) > 0:
                 raise UserError(
                     self.env._(
-                        "Invoice %(reference)s is over %(base)s, so %(retained)s of it cannot be held back.",
+                        "Invoice %(reference)s is over %(base)s, so %(retained)s of it cannot be held back. Enter what is still held.",
                         reference=opening.reference,
                         base=opening._format(base),
                         retained=opening._format(opening.amount_retained),

@@ -261,7 +261,7 @@ class MilestoneBillingSchedule(models.Model):
         if units <= 0 or units > held:
             raise UserError(
                 self.env._(
-                    "%(held)s of retainage is held on %(order)s, %(asked)s cannot be released.",
+                    "%(held)s of retainage is held on %(order)s, %(asked)s cannot be released. Release at most what is held.",
                     held=text(held),
                     order=self.order_id.name,
                     asked=text(units),

@@ -59,6 +59,7 @@ class MilestoneBillingSchedule(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        """Extend: retainage whose tax waits for the release is counted on the net amount."""
         orders = self.env["sale.order"]
         for vals in vals_list:
             company = orders.browse(vals.get("order_id")).company_id or self.env.company
@@ -67,6 +68,7 @@ class MilestoneBillingSchedule(models.Model):
         return super().create(vals_list)
 
     def write(self, vals):
+        """Extend: when the tax is billed stays while retainage is held."""
         if "retainage_tax" in vals:
             self.filtered(lambda schedule: schedule.retainage_tax != vals["retainage_tax"])._check_none_held()
         return super().write(vals)

@@ -157,6 +157,7 @@ class MilestoneBillingSchedule(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        """Make schedules known to their orders."""
         self._check_not_protected(vals_list)
         context = drop_defaults(self.env.context, PROTECTED)
         model = self.with_context(context)  # pylint: disable=context-overridden
@@ -169,14 +170,18 @@ class MilestoneBillingSchedule(models.Model):
         """Refuse by hand what follows from confirming, billing and comparing."""
         self._check_not_protected([vals])
         if "order_id" in vals and not self.env.su:
-            raise AccessError(self.env._("A milestone schedule stays with its order."))
+            raise AccessError(
+                self.env._("A milestone schedule stays with its order. Make one on the other order.")
+            )
         return super().write(vals)
 
     @api.model
     def _check_not_protected(self, vals_list):
         if not self.env.su and any(PROTECTED & vals.keys() for vals in vals_list):
             raise AccessError(
-                self.env._("These figures of a milestone schedule follow from its order and invoices.")
+                self.env._(
+                    "These figures of a milestone schedule follow from its order and invoices. Change those instead."
+                )
             )
 
     @api.ondelete(at_uninstall=False)

@@ -55,7 +55,9 @@ class MilestoneBillingSchedule(models.Model):
         self.check_access("read")
         groups = "milestone_billing.milestone_billing_group_billing_user,milestone_billing.milestone_billing_group_auditor"
         if not self.env.user.has_groups(groups):
-            raise AccessError(self.env._("Only billing users and auditors may tie out a schedule."))
+            raise AccessError(
+                self.env._("Only billing users and auditors may tie out a schedule. Ask one of them.")
+            )
 
     def _prepare_difference(self, check, message, expected, actual, **links):
         rounding = self.currency_id.rounding

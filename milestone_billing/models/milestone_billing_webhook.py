@@ -77,18 +77,22 @@ class MilestoneBillingWebhook(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        """Extend: which webhooks listen is cached."""
         hooks = super().create(vals_list)
         self.env.registry.clear_cache()
         return hooks
 
     def write(self, vals):
+        """Extend: which webhooks listen is cached."""
         result = super().write(vals)
         self.env.registry.clear_cache()
         return result
 
     def unlink(self):
+        """Extend: which webhooks listen is cached."""
+        result = super().unlink()
         self.env.registry.clear_cache()
-        return super().unlink()
+        return result
 
     # === ACTIONS ===
 

@@ -171,7 +171,7 @@ class MilestoneBillingWebhookDelivery(models.Model):
     def action_resend(self):
         """Queue messages again, with the same event id, so that a receiver can tell a repetition."""
         if not self.env.user.has_group("milestone_billing.milestone_billing_group_billing_manager"):
-            raise AccessError(self.env._("Only billing managers may send webhooks again."))
+            raise AccessError(self.env._("Only billing managers may send webhooks again. Ask one of them."))
         self.check_access("read")
         if any(not delivery.webhook_id.active for delivery in self):
             raise UserError(self.env._("The webhook is archived. Restore it, then send its messages again."))

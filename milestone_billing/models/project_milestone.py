@@ -10,11 +10,13 @@ class ProjectMilestone(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        """Extend: one that is created as reached completes its billing milestones."""
         milestones = super().create(vals_list)
         milestones.filtered("is_reached")._on_reached()
         return milestones
 
     def write(self, vals):
+        """Extend: reaching a project milestone completes its billing milestones."""
         result = super().write(vals)
         if vals.get("is_reached"):
             self._on_reached()

@@ -74,7 +74,8 @@ class ProjectTask(models.Model):
             if not fresh:
                 raise UserError(
                     self.env._(
-                        "“%s” has no attachment that is not shown as proof already.", task.display_name
+                        "“%s” has no attachment that is not shown as proof already. Attach a file to it first.",
+                        task.display_name,
                     )
                 )
             task.add_milestone_proof(fresh.ids)

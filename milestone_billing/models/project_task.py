@@ -19,6 +19,7 @@ class ProjectTask(models.Model):
     )
 
     def write(self, vals):
+        """Extend: a task that moves may complete its billing milestone."""
         result = super().write(vals)
         if "stage_id" in vals or "state" in vals:
             self._on_moved()

@@ -54,7 +54,8 @@ class SaleOrder(models.Model):
             if order.state not in ("draft", "sent"):
                 raise UserError(
                     self.env._(
-                        "%s is confirmed, so its milestones are agreed and stay as they are.", order.name
+                        "%s is confirmed, so its milestones are agreed and stay as they are. Propose a change order instead.",
+                        order.name,
                     )
                 )
             order._even_out_milestones()
@@ -69,7 +70,10 @@ class SaleOrder(models.Model):
         missing = self._get_missing_percent(live)
         if live.filtered(lambda line: line.amount_type == "remainder"):
             raise UserError(
-                self.env._("One milestone of %s already takes the remainder, whatever it is.", self.name)
+                self.env._(
+                    "One milestone of %s already takes the remainder, whatever it is. Nothing has to be evened out.",
+                    self.name,
+                )
             )
         try:
             percents = even_out(missing, [fraction(line.percent) for line in lines])

@@ -110,11 +110,13 @@ class SaleOrderLine(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        """Extend: a new line is spread over the open milestones."""
         lines = super().create(vals_list)
         lines.filtered("is_milestone_billed").order_id.milestone_schedule_id.sudo()._on_order_changed()
         return lines
 
     def write(self, vals):
+        """Extend: what is billed keeps its terms, and the open milestones follow the line."""
         before = self._get_billed_terms() if vals.keys() & {"tax_ids", "is_milestone_billed"} else {}
         result = super().write(vals)
         self._check_terms_kept(before)
@@ -136,6 +138,7 @@ class SaleOrderLine(models.Model):
             )
 
     def unlink(self):
+        """Extend: the open milestones follow when a line is taken out."""
         self._unlink_except_billed_by_milestone()
         self.milestone_allocation_ids.sudo().unlink()
         schedules = self.order_id.milestone_schedule_id

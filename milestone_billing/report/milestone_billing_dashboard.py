@@ -46,7 +46,11 @@ class MilestoneBillingDashboard(models.AbstractModel):
             "milestone_billing.milestone_billing_group_auditor",
         )
         if not any(self.env.user.has_group(group) for group in groups):
-            raise AccessError(self.env._("Only billing users and auditors see the dashboard."))
+            raise AccessError(
+                self.env._(
+                    "Only billing users and auditors see the dashboard. Ask your billing manager for that right."
+                )
+            )
 
     def _own(self, domain):
         return [("company_id", "=", self.env.company.id), *domain]

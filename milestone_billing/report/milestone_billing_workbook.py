@@ -31,7 +31,13 @@ class MilestoneBillingWorkbook(models.AbstractModel):
         """
         self._check_may_read()
         if kind not in KINDS:
-            raise UserError(self.env._("There is no workbook “%s”.", kind))
+            raise UserError(
+                self.env._(
+                    "There is no workbook “%(kind)s”. Choose one of: %(kinds)s.",
+                    kind=kind,
+                    kinds=", ".join(KINDS),
+                )
+            )
         day = day or fields.Date.context_today(self)
         if schedules is None:
             schedules = self.env["milestone.billing.schedule"].search(
@@ -49,7 +55,9 @@ class MilestoneBillingWorkbook(models.AbstractModel):
     def _check_may_read(self):
         groups = "milestone_billing.milestone_billing_group_billing_user,milestone_billing.milestone_billing_group_auditor"
         if not self.env.user.has_groups(groups):
-            raise AccessError(self.env._("Only billing users and auditors may export figures."))
+            raise AccessError(
+                self.env._("Only billing users and auditors may export figures. Ask one of them.")
+            )
 
     def _get_titles(self):
         _ = self.env._

@@ -56,11 +56,14 @@ class MilestoneBillingCutOver(models.TransientModel):
                 ],
             }
         )
+        return wizard._get_action()
+
+    def _get_action(self):
         return {
             "type": "ir.actions.act_window",
             "name": self.env._("Billed Before"),
             "res_model": self._name,
-            "res_id": wizard.id,
+            "res_id": self.id,
             "views": [(False, "form")],
             "target": "new",
             "context": {"dialog_size": "extra-large"},
@@ -108,15 +111,7 @@ class MilestoneBillingCutOverRow(models.TransientModel):
         """Take the whole open amount of this milestone as billed before, and stay in the wizard."""
         self.ensure_one()
         self.amount_untaxed = self.amount_open
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Billed Before"),
-            "res_model": self.wizard_id._name,
-            "res_id": self.wizard_id.id,
-            "views": [(False, "form")],
-            "target": "new",
-            "context": {"dialog_size": "extra-large"},
-        }
+        return self.wizard_id._get_action()
 
     def _prepare_opening_values(self):
         return {

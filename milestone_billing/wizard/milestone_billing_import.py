@@ -61,7 +61,7 @@ class MilestoneBillingImport(models.TransientModel):
     def _check_may_import(self, rows):
         user = self.env.user
         if not user.has_group("milestone_billing.milestone_billing_group_billing_user"):
-            raise AccessError(self.env._("Only billing users may import schedules."))
+            raise AccessError(self.env._("Only billing users may import schedules. Ask one of them."))
         manager = "milestone_billing.milestone_billing_group_billing_manager"
         if any(row.values.get("billed_before") for row in rows) and not user.has_group(manager):
             raise AccessError(

@@ -80,9 +80,15 @@ class MilestoneBillingPeriodEnd(models.TransientModel):
 
     def _check_may_close(self):
         if not self.env.user.has_group("milestone_billing.milestone_billing_group_billing_manager"):
-            raise AccessError(self.env._("Only billing managers may draft the entries of a period end."))
+            raise AccessError(
+                self.env._("Only billing managers may draft the entries of a period end. Ask one of them.")
+            )
         if self.reversal_date <= self.date:
-            raise UserError(self.env._("The entries are reversed after the period end, not before it."))
+            raise UserError(
+                self.env._(
+                    "The entries are reversed after the period end, not before it. Choose a later day."
+                )
+            )
 
 
 class MilestoneBillingPeriodEndLine(models.TransientModel):

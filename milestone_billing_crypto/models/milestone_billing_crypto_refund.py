@@ -110,7 +110,7 @@ class MilestoneBillingCryptoRefund(models.Model):
         """Give the request up."""
         self.check_access("write")
         if any(refund.state == "done" for refund in self):
-            raise UserError(self.env._("This refund is booked already."))
+            raise UserError(self.env._("This refund is booked already: the money has left your wallet."))
         self.sudo().state = "cancelled"
         return True
 
@@ -119,7 +119,11 @@ class MilestoneBillingCryptoRefund(models.Model):
         self.check_access("write")
         for refund in self:
             if refund.state != "confirmed":
-                raise UserError(self.env._("The payer has not confirmed an address yet."))
+                raise UserError(
+                    self.env._(
+                        "The payer has not confirmed an address yet. Wait until it is entered on the payment page."
+                    )
+                )
             if not refund.sudo()._find():
                 raise UserError(
                     self.env._(
@@ -268,7 +272,11 @@ class MilestoneBillingCryptoRefund(models.Model):
         try:
             tx_hash = transfer_log.block_hash(tx_hash)
         except transfer_log.RangeError:
-            raise UserError(self.env._("This is not a transaction hash.")) from None
+            raise UserError(
+                self.env._(
+                    "This is not a transaction hash. Copy it from your wallet: 0x and 64 digits or letters a to f."
+                )
+            ) from None
         receipt, block = chain._call(
             [Call("eth_getTransactionReceipt", [tx_hash]), Call("eth_getBlockByNumber", ["latest", False])]
         )

@@ -88,7 +88,9 @@ class MilestoneBillingCryptoSweep(models.Model):
         :raise UserError: if they are not all final, unbooked, sent, and of one token and company.
         """
         if len(transfers.token_id) != 1 or len(transfers.company_id) != 1:
-            raise UserError(self.env._("Choose transfers of one token and one company."))
+            raise UserError(
+                self.env._("Choose transfers of one token and one company, and make a sweep for each.")
+            )
         if transfers.filtered(lambda one: not one._is_sweepable()):
             raise UserError(
                 self.env._(

@@ -135,7 +135,10 @@ class MilestoneBillingCryptoToken(models.Model):
         self.sudo()._read_price()
         if not self._is_price_fresh():
             raise UserError(
-                self.env._("The price feed of %(token)s gives no price of today.", token=self.display_name)
+                self.env._(
+                    "The price feed of %(token)s gives no price of today. Check its address, or try again later.",
+                    token=self.display_name,
+                )
             )
         self.verified_on = fields.Datetime.now()
 
@@ -155,7 +158,10 @@ class MilestoneBillingCryptoToken(models.Model):
             found = None
         if code in (None, "0x") or not found:
             raise UserError(
-                self.env._("No token lives at %(contract)s on this network.", contract=self.contract)
+                self.env._(
+                    "No token lives at %(contract)s on this network. Copy the address from the issuer's page.",
+                    contract=self.contract,
+                )
             )
         if found[1] != self.decimals or not self._same_symbol(found[0]):
             raise UserError(

@@ -210,7 +210,11 @@ class MilestoneBillingCryptoTransfer(models.Model):
                 self.env._("Only a receipt that waits for a person can be assigned in its company.")
             )
         if payment.is_live == self.chain_id.is_test:
-            raise UserError(self.env._("Test money cannot pay a live invoice, and the other way round."))
+            raise UserError(
+                self.env._(
+                    "Test money cannot pay a live invoice, nor live money a test. Choose a payment of the same kind."
+                )
+            )
         before = self.sudo().payment_id
         self.sudo()._update({"payment_id": payment.id, "quote_id": False, "match_kind": "late"})
         before._refresh_state()

@@ -93,7 +93,9 @@ class MilestoneBillingCryptoAnchor(models.TransientModel):
         digest = self.checkpoint_id.digest
         known = [("digest", "=", digest), ("kind", "=", "onchain"), ("reference", "=", reference)]
         if Anchor.search_count(known, limit=1):
-            raise UserError(self.env._("This transaction is recorded as an anchor already."))
+            raise UserError(
+                self.env._("This transaction is recorded as an anchor already. Nothing more has to be done.")
+            )
         return Anchor._record(self.checkpoint_id, "onchain", reference)
 
     def _get_message(self, code):
