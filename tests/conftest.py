@@ -17,6 +17,13 @@ VECTORS = ROOT / "tests" / "vectors"
 EXAMPLES = int(os.environ.get("MILESTONE_PURE_EXAMPLES", "2000"))
 SEED = os.environ.get("MILESTONE_PROPERTY_SEED")
 
+if importlib.util.find_spec("hypothesis"):
+    from hypothesis import settings
+
+    # A machine that is busy makes no rule wrong.
+    settings.register_profile("milestone", deadline=None)
+    settings.load_profile("milestone")
+
 
 def many_cases(test):
     """Run a property on many random cases: the same ones every day, those of a seed on demand.

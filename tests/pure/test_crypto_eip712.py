@@ -8,7 +8,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_keys.constants import SECPK1_N
 from eth_utils import keccak
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 load_tools("milestone_billing")
@@ -44,7 +44,6 @@ class TestTypedData(unittest.TestCase):
         expected = keccak(b"\x19" + signable.version + signable.header + signable.body)
         self.assertEqual(eip712.digest(typed), expected)
 
-    @settings(deadline=None)
     @given(messages, keys)
     def test_signer_is_recovered_from_what_a_wallet_signs(self, message, key):
         typed = eip712.build(message)
@@ -55,7 +54,6 @@ class TestTypedData(unittest.TestCase):
                 eip712.recover(eip712.digest(typed), "0x" + (raw[:64] + bytes([v])).hex()), owner
             )
 
-    @settings(deadline=None)
     @given(messages, keys, st.sampled_from(["request_id", "amount", "currency", "snapshot_sha256", "nonce"]))
     def test_signature_over_anything_else_is_somebody_elses(self, message, key, name):
         raw = sign(key, eip712.build(message))
@@ -68,7 +66,6 @@ class TestTypedData(unittest.TestCase):
             return
         self.assertNotEqual(found, Account.from_key(key).address.lower())
 
-    @settings(deadline=None)
     @given(messages, keys)
     def test_other_half_of_s_is_refused(self, message, key):
         typed = eip712.build(message)
@@ -77,7 +74,6 @@ class TestTypedData(unittest.TestCase):
         with self.assertRaises(eip712.SignatureError):
             eip712.recover(eip712.digest(typed), "0x" + (twin + bytes([55 - raw[64]])).hex())
 
-    @settings(deadline=None)
     @given(st.binary(min_size=65, max_size=65), words)
     def test_random_bytes_are_refused_or_somebodys_and_nothing_else_happens(self, raw, word):
         try:
