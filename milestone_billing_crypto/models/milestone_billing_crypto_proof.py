@@ -1,8 +1,6 @@
-from datetime import UTC, datetime
-
 from odoo import api, fields, models
 
-from ..tools import native, units
+from ..tools import native, transfer_log, units
 
 
 class MilestoneBillingCryptoProof(models.Model):
@@ -63,8 +61,13 @@ class MilestoneBillingCryptoProof(models.Model):
         block, balances = self.chain_id._read_balances(addresses, tokens)
         self.line_ids.unlink()
         self.balance_ids.unlink()
-        moment = datetime.fromtimestamp(block.timestamp, tz=UTC).replace(tzinfo=None)
-        self.write({"block_number": block.number, "block_hash": block.hash, "block_time": moment})
+        self.write(
+            {
+                "block_number": block.number,
+                "block_hash": block.hash,
+                "block_time": transfer_log.moment(block.timestamp),
+            }
+        )
         expected = self.chain_id._expected_balances(addresses)
         self.env["milestone.billing.crypto.proof.balance"].create(
             [

@@ -296,9 +296,7 @@ class MilestoneBillingCryptoRefund(models.Model):
         header = transfer_log.parse_header(
             chain._call([Call("eth_getBlockByNumber", [hex(number), False])])[0]
         )
-        return fields.Datetime.from_string("1970-01-01 00:00:00") + timedelta(
-            seconds=min(header.timestamp, 2**32)
-        )
+        return transfer_log.moment(header.timestamp)
 
     def _is_paid_by(self, tx_hash, receipt):
         """Tell whether a transaction sends exactly this refund."""

@@ -4,7 +4,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
 from ..const import COIN_PRICE_AGE_MAX
-from ..tools import abi, native, units
+from ..tools import abi, native, transfer_log, units
 from ..tools.address import AddressError, normalize, to_checksum
 from ..tools.json_rpc import Call
 from ..tools.matching import is_depegged
@@ -199,7 +199,7 @@ class MilestoneBillingCryptoToken(models.Model):
 
     def _store_price(self, number, decimals, updated):
         """Write what a feed says, when it is new."""
-        moment = fields.Datetime.to_datetime("1970-01-01 00:00:00") + timedelta(seconds=min(updated, 2**32))
+        moment = transfer_log.moment(updated)
         price = units.to_text(number, decimals)
         if (self.price, self.price_on) != (price, moment):
             ppm = min(number * 10**6 // 10**decimals, 2**31 - 1)

@@ -5,6 +5,7 @@ so a reorganisation that moves a transaction changes it: (transaction, log index
 """
 
 import re
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from .address import AddressError, from_topic
@@ -15,6 +16,8 @@ _HASH_RE = re.compile(r"0x[0-9a-fA-F]{64}")
 
 #: A larger number of a block or log is of no network, and of no database's integer.
 BLOCK_MAX = 2**31 - 1
+#: In the year 2106; a later time is of no block and of no price.
+SECONDS_MAX = 2**32
 
 
 class RangeError(ValueError):
@@ -41,6 +44,14 @@ class Header(NamedTuple):
     hash: str
     parent_hash: str
     timestamp: int
+
+
+def moment(seconds: int) -> datetime:
+    """Return a time that the network names as the ORM keeps it: UTC, without a zone.
+
+    What lies beyond is cut to a date that fits: a node or a feed that lies must not stop the reader.
+    """
+    return datetime.fromtimestamp(min(seconds, SECONDS_MAX), UTC).replace(tzinfo=None)
 
 
 def quantity(value) -> int:

@@ -105,6 +105,11 @@ class TestTransferLog(unittest.TestCase):
         with self.assertRaises(log.RangeError):
             log.check_transfers([good, good._replace(value=1)], headers)
 
+    def test_time_that_no_clock_shows_is_cut_to_one_that_a_database_takes(self):
+        self.assertEqual(str(log.moment(1_700_000_000)), "2023-11-14 22:13:20")
+        for lie in (2**32, 2**63, 2**256 - 1):
+            self.assertEqual(str(log.moment(lie)), "2106-02-07 06:28:16")
+
     def test_two_transfers_in_one_transaction_are_two(self):
         headers = log.check_headers([header(5)], 5, 5, None)
         one = log.parse_log(raw_log(), {TOKEN})
