@@ -8,7 +8,7 @@ from decimal import Decimal
 from odoo import models
 from odoo.tools import formatLang
 
-from ..tools.money import to_text, to_units
+from ..tools.money import amount_text
 from ..tools.verify import canonical, invoice_hash
 
 NOTICE_VERSION = CONSENT_VERSION = 1
@@ -57,8 +57,7 @@ class AccountMove(models.Model):
         }
 
     def _get_amount_text(self, amount):
-        rounding = self.currency_id.rounding
-        return to_text(to_units(amount, rounding), rounding)
+        return amount_text(amount, self.currency_id.rounding)
 
     def _get_content_sha256(self):
         """Give the hash that ties an approval to this invoice.
@@ -308,5 +307,4 @@ class MilestoneBillingLine(models.Model):
         }
 
     def _get_amount_text(self, amount):
-        rounding = self.currency_id.rounding
-        return to_text(to_units(amount, rounding), rounding)
+        return amount_text(amount, self.currency_id.rounding)

@@ -7,15 +7,14 @@ from odoo import fields, models
 from odoo.tools import formatLang
 
 from ..tools.approval_rules import needed_approvals, required_level
-from ..tools.money import to_text, to_units
+from ..tools.money import amount_text
 
 
 class MilestoneBillingChange(models.Model):
     _inherit = "milestone.billing.change"
 
     def _get_amount_text(self, amount):
-        rounding = self.currency_id.rounding
-        return to_text(to_units(amount, rounding), rounding)
+        return amount_text(amount, self.currency_id.rounding)
 
     def _prepare_content(self, milestones=()):
         """Give what the change says, whether it is frozen yet or not.

@@ -2,7 +2,6 @@
 
 from odoo import api, models
 
-from ..tools.money import to_text, to_units
 from ..tools.webhook import event_uuid
 
 TRANSITION_EVENTS = {"approve": "milestone.approved", "request_changes": "milestone.changes_requested"}
@@ -61,11 +60,8 @@ class MilestoneBillingLine(models.Model):
         """
         self.ensure_one()
         invoice = self._get_live_invoice()
-        rounding = self.currency_id.rounding
+        text = self._get_amount_text
         submission = self.approval_ids.sorted("revision")[-1:]
-
-        def text(amount):
-            return to_text(to_units(amount, rounding), rounding)
 
         return {
             "milestone_id": self.id,

@@ -8,7 +8,7 @@ from odoo.tools import formatLang
 
 from ..tools import allocation
 from ..tools.context import drop_defaults
-from ..tools.money import to_text, to_units
+from ..tools.money import amount_text, to_units
 from .milestone_billing_line_state import INTERNAL_WRITE
 
 # What booking writes, and what a booked row still lets people write.
@@ -259,7 +259,7 @@ class MilestoneBillingOpening(models.Model):
             "date": self.date.isoformat(),
             "currency": self.currency_id.name,
             **{
-                name: to_text(to_units(self[name], rounding), rounding)
+                name: amount_text(self[name], rounding)
                 for name in ("amount_untaxed", "amount_tax", "amount_total", "amount_retained")
             },
         }

@@ -3,7 +3,7 @@
 from odoo import api, fields, models
 
 from ..tools import statement
-from ..tools.money import to_text, to_units
+from ..tools.money import amount_text, to_text, to_units
 
 
 class MilestoneBillingSchedule(models.Model):
@@ -53,7 +53,7 @@ class MilestoneBillingSchedule(models.Model):
         """
         rounding = self.currency_id.rounding
         return {
-            "amount_untaxed": to_text(to_units(self.amount_before, rounding), rounding),
+            "amount_untaxed": amount_text(self.amount_before, rounding),
             "amount_retained": to_text(self._get_retained_before_units(), rounding),
             "references": self._get_openings().mapped("reference"),
         }
@@ -128,7 +128,7 @@ class MilestoneBillingOpening(models.Model):
             "number": self.reference,
             "date": self.date,
             "label": self.line_id.display_name,
-            **{name: to_text(to_units(amount, rounding), rounding) for name, amount in amounts.items()},
+            **{name: amount_text(amount, rounding) for name, amount in amounts.items()},
         }
 
     def _prepare_account_amounts(self):

@@ -8,7 +8,7 @@ from odoo import Command, api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
 from ..tools import retained_tax
-from ..tools.money import to_float, to_text, to_units
+from ..tools.money import amount_text, to_float, to_text, to_units
 
 RETAINAGE_TAXES = [("now", "With the milestone"), ("release", "With the release")]
 
@@ -153,7 +153,7 @@ class MilestoneBillingSchedule(models.Model):
         amounts = self._prepare_allocation_amounts(units, currency, 0, exempt)
         return {
             "net": to_text(units["net"], currency.rounding),
-            "tax": to_text(to_units(amounts["amount_tax"], currency.rounding), currency.rounding),
+            "tax": amount_text(amounts["amount_tax"], currency.rounding),
             "tax_amounts": amounts["tax_amounts"],
         }
 

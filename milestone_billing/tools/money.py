@@ -50,6 +50,14 @@ def to_text(units, rounding):
     return f"{units * step:.{digits}f}"
 
 
+def amount_text(amount, rounding):
+    """Write an amount as the ORM hands it over as decimal text with the digits of the currency.
+
+    :rtype: str
+    """
+    return to_text(to_units(amount, rounding), rounding)
+
+
 def round_half_up(value):
     """Round an exact fraction to the nearest whole number, halves away from zero.
 
