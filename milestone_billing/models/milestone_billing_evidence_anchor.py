@@ -48,7 +48,6 @@ class MilestoneBillingEvidenceAnchor(models.Model):
         :return: the anchor.
         """
         checkpoint.ensure_one()
-        Evidence = self.env["milestone.billing.evidence"]
         anchor = self._with_append().create(
             {
                 "log_id": checkpoint.log_id,
@@ -57,33 +56,29 @@ class MilestoneBillingEvidenceAnchor(models.Model):
                 "kind": kind,
                 "reference": reference,
                 "payload": payload or False,
-                "occurred_at": Evidence._get_now(),
+                "occurred_at": self.env["milestone.billing.evidence"]._get_now(),
             }
         )
-        data = {
-            "kind": kind,
-            "reference": reference,
-            "size": checkpoint.size,
-            "root": checkpoint.root,
-            "digest": checkpoint.digest,
-            "payload_sha256": sha256((payload or "").encode()),
-            "occurred_at": anchor.occurred_at,
-        }
-        log = (
-            self.env["milestone.billing.evidence.log"]
-            .sudo()
-            .search([("log_id", "=", checkpoint.log_id)], limit=1)
-        )
-        company = self.env["res.company"].browse(log.company_ref)
-        Evidence._append(
-            [
-                {
-                    "chain_id": checkpoint.log_id,
-                    "company": company,
-                    "type": "anchor.recorded",
-                    "actor_kind": "system",
-                    "data": data,
-                }
-            ]
-        )
+        anchor._log_recorded(checkpoint)
         return anchor
+
+    def _log_recorded(self, checkpoint):
+        self.ensure_one()
+        logs = self.env["milestone.billing.evidence.log"].sudo()
+        log = logs.search([("log_id", "=", checkpoint.log_id)], limit=1)
+        event = {
+            "chain_id": checkpoint.log_id,
+            "company": self.env["res.company"].browse(log.company_ref),
+            "type": "anchor.recorded",
+            "actor_kind": "system",
+            "data": {
+                "kind": self.kind,
+                "reference": self.reference,
+                "size": checkpoint.size,
+                "root": checkpoint.root,
+                "digest": checkpoint.digest,
+                "payload_sha256": sha256((self.payload or "").encode()),
+                "occurred_at": self.occurred_at,
+            },
+        }
+        self.env["milestone.billing.evidence"]._append([event])

@@ -104,18 +104,7 @@ class MilestoneBillingEvidenceCertificate(models.Model):
                 "sha256": digest,
             }
         )
-        self.env["ir.attachment"].sudo().create(
-            {
-                "name": f"{number}.pdf",
-                "res_model": self._name,
-                "res_field": "pdf",
-                "res_id": certificate.id,
-                "type": "binary",
-                "mimetype": "application/pdf",
-                "raw": pdf,
-            }
-        )
-        certificate.invalidate_recordset(["pdf"])
+        certificate._keep_pdf(pdf)
         last = story["events"][-1]
         line.sudo()._log_evidence(
             "certificate.issued",
@@ -132,6 +121,22 @@ class MilestoneBillingEvidenceCertificate(models.Model):
             },
         )
         return certificate
+
+    def _keep_pdf(self, content):
+        """Store the printed certificate as it is, without a second encoding on the way."""
+        self.ensure_one()
+        self.env["ir.attachment"].sudo().create(
+            {
+                "name": f"{self.number}.pdf",
+                "res_model": self._name,
+                "res_field": "pdf",
+                "res_id": self.id,
+                "type": "binary",
+                "mimetype": "application/pdf",
+                "raw": content,
+            }
+        )
+        self.invalidate_recordset(["pdf"])
 
     @api.model
     def _render(self, line, number, reader="client", **options):

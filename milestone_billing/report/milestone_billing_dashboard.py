@@ -98,7 +98,12 @@ class MilestoneBillingDashboard(models.AbstractModel):
             _("Contracted and not billed yet, without tax."),
         )
         backlog["domain"] = self._own([("fact", "in", ["planned", "draft"])])
-        to_approve = {
+        waiting, speed = self._prepare_waiting_figure(totals), self._prepare_speed_figure(days)
+        return [*figures[:4], waiting, *figures[4:], backlog, speed]
+
+    def _prepare_waiting_figure(self, totals):
+        _ = self.env._
+        return {
             "name": "waiting",
             "label": _("To Approve"),
             "value": totals["waiting"] or 0.0,
@@ -107,7 +112,10 @@ class MilestoneBillingDashboard(models.AbstractModel):
             "model": "milestone.billing.line",
             "domain": self._own([("state", "=", "submitted")]),
         }
-        speed = {
+
+    def _prepare_speed_figure(self, days):
+        _ = self.env._
+        return {
             "name": "days",
             "label": _("Days from Done to Cash"),
             "value": days["average"],
@@ -116,7 +124,6 @@ class MilestoneBillingDashboard(models.AbstractModel):
             "model": "milestone.billing.line",
             "domain": self._own([("invoice_status", "=", "paid")]),
         }
-        return [*figures[:4], to_approve, *figures[4:], backlog, speed]
 
     def _prepare_ledger_figure(self, name, label, value, text):
         return {
@@ -255,6 +262,9 @@ class MilestoneBillingDashboard(models.AbstractModel):
                 query.subselect(),
             )
         )
+        return self._rank_projects(rows)
+
+    def _rank_projects(self, rows):
         round_ = self.env.company.currency_id.round
         found = []
         for project_id, contract, work, done, billed in rows:

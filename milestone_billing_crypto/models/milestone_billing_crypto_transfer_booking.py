@@ -268,34 +268,17 @@ class MilestoneBillingCryptoTransfer(models.Model):
     def _prepare_write_offs(self, peg, date, difference, balance):
         """Split what the customer is credited above the tokens' value into tolerance and rate difference."""
         company, provider = self.company_id, self.payment_id.provider_id.sudo()
-        tolerance = self.currency_id._convert(self.amount_write_off, peg, company, date)
-        tolerance_balance = self.currency_id._convert(
-            self.amount_write_off, company.currency_id, company, date
+        written_off, own = self.amount_write_off, company.currency_id
+        tolerance = self.currency_id._convert(written_off, peg, company, date)
+        tolerance_balance = self.currency_id._convert(written_off, own, company, date)
+        rest, rest_balance = peg.round(difference - tolerance), own.round(balance - tolerance_balance)
+        tolerance_account, rest_account = (
+            provider.crypto_tolerance_account_id,
+            provider.crypto_difference_account_id or self._get_exchange_account(rest_balance),
         )
-        lines = [
-            (
-                self.env._("Shortage within tolerance"),
-                provider.crypto_tolerance_account_id,
-                tolerance,
-                tolerance_balance,
-            )
-        ]
-        rest, rest_balance = (
-            peg.round(difference - tolerance),
-            company.currency_id.round(balance - tolerance_balance),
-        )
-        default = (
-            company.expense_currency_exchange_account_id
-            if rest_balance > 0
-            else company.income_currency_exchange_account_id
-        )
-        lines.append(
-            (
-                self.env._("Rate difference"),
-                provider.crypto_difference_account_id or default,
-                rest,
-                rest_balance,
-            )
+        lines = (
+            (self.env._("Shortage within tolerance"), tolerance_account, tolerance, tolerance_balance),
+            (self.env._("Rate difference"), rest_account, rest, rest_balance),
         )
         return [
             {
@@ -307,8 +290,15 @@ class MilestoneBillingCryptoTransfer(models.Model):
                 "balance": amount_company,
             }
             for name, account, amount, amount_company in lines
-            if not (peg.is_zero(amount) and company.currency_id.is_zero(amount_company))
+            if not (peg.is_zero(amount) and own.is_zero(amount_company))
         ]
+
+    def _get_exchange_account(self, balance):
+        """Give the company's account for a loss (balance above zero) or a gain of exchange."""
+        company = self.company_id
+        if balance > 0:
+            return company.expense_currency_exchange_account_id
+        return company.income_currency_exchange_account_id
 
     # === EVIDENCE === #
 
