@@ -329,8 +329,8 @@ class MilestoneBillingLine(models.Model):
 
     def _check_not_recovered(self):
         """Refuse to take a deposit back that later documents have recovered."""
-        for line in self:
-            rows = self.env["milestone.billing.recovery"].sudo().search([("deposit_id", "=", line.id)])
+        found = self.env["milestone.billing.recovery"].sudo().search([("deposit_id", "in", self.ids)])
+        for line, rows in found.grouped("deposit_id").items():
             if not line.currency_id.is_zero(sum(rows.mapped("amount_untaxed"))):
                 raise UserError(
                     self.env._(

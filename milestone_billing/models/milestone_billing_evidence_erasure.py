@@ -274,7 +274,7 @@ class ResPartner(models.Model):
     _inherit = "res.partner"
 
     def action_erase_milestone_evidence(self, ticket):
-        """Erase what milestone evidence knows of a contact, on his request; it stays verifiable.
+        """Erase what milestone evidence knows of a contact, on their request; it stays verifiable.
 
         What other companies of this database keep is erased by people who may act for them.
 

@@ -179,7 +179,7 @@ class MilestoneBillingEvidenceOwner(models.AbstractModel):
     def _export_evidence(self, reader, own_ref=None, with_dispute=False):
         """Build the ZIP for a reader; callers have checked that this reader may have it.
 
-        :param str own_ref: evidence reference of the client who asks, so that his own data is in his copy.
+        :param str own_ref: evidence reference of the client who asks, so that their own data is in their copy.
         :param bool with_dispute: add the files for a card dispute.
         :return: file name and bytes.
         """
@@ -201,7 +201,7 @@ class MilestoneBillingEvidenceOwner(models.AbstractModel):
     def _check_may_export(self, reader, variant, reason):
         """Check that the user may have this copy.
 
-        :raise AccessError: when it holds more than he may read.
+        :raise AccessError: when it holds more than the user may read.
         :raise UserError: when the variant is unknown, or a reason is missing.
         """
         if reader not in READERS:

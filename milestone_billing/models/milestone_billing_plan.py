@@ -64,8 +64,8 @@ class MilestoneBillingSchedule(models.Model):
         The tax engine spreads what global rounding leaves over in decimals: in steps of 0.05 its lines may be 4.73 and
         4.74, which round to more than their sum.
 
-        :param list columns: units of each base line; changed in place.
-        :param list base_lines: base lines of the whole order.
+        :param list columns: units of each order line; changed in place.
+        :param list rows: the base lines of each order line, all of the order.
         """
         currency = rows[0][0]["currency_id"] if rows else self.env["res.currency"]
         fine = 10**-currency.decimal_places

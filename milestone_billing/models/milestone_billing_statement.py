@@ -168,8 +168,8 @@ class MilestoneBillingSchedule(models.Model):
         """List the documents before that of a milestone, for the final invoice; invoices from before come with them.
 
         :param line: the milestone; when it has no document yet, all documents count as earlier.
-        :return: rows with `move_id` (False for one from before), `line_id`, `number`, `date`, `label`, and as decimal text `net`, `tax`, `total`
-            and `paid`; credit notes are negative.
+        :return: rows with `move_id` (False for one from before), `line_id`, `number`, `date`, `label`, and as decimal
+            text `net`, `tax`, `total` and `paid`; credit notes are negative.
         :rtype: list[dict]
         """
         self.ensure_one()

@@ -137,8 +137,9 @@ class MilestoneBillingSchedule(models.Model):
         owned = self.order_id.order_line.filtered(
             lambda line: line.milestone_deposit_id or line._has_frozen_schedule()
         )
+        documents = self._get_documents()
         strays = owned.invoice_lines.filtered(
-            lambda item: item.parent_state == "posted" and item.move_id not in self._get_documents()
+            lambda item: item.parent_state == "posted" and item.move_id not in documents
         )
         rounding = self.currency_id.rounding
         return [

@@ -26,7 +26,7 @@ class MilestoneBillingPaperMixin(models.AbstractModel):
     def _check_may_print(self, records):
         """Check that the user may read these records and the money behind them.
 
-        :raise AccessError: when he is neither in billing nor an auditor, or may not read one of the records.
+        :raise AccessError: when the user is neither in billing nor an auditor, or may not read one of the records.
         """
         if not self.env.su and not any(
             self.env.user.has_group(f"milestone_billing.milestone_billing_group_{name}")

@@ -120,21 +120,21 @@ class MilestoneBillingImport(models.TransientModel):
         orders, problems = self.env["sale.order"], []
         partners, products = {}, {}
         for reference, rows in groups.items():
-            place = [rows[0].number]
+            current_row = [rows[0].number]
             try:
                 with self.env.cr.savepoint():
-                    orders += self._create_order(reference, rows, partners, products, place)
+                    orders += self._create_order(reference, rows, partners, products, current_row)
             except (UserError, ValidationError) as error:
                 # What was made for this order is gone with it.
                 partners.clear()
-                label = self.env._("Row %s", place[0])
+                label = self.env._("Row %s", current_row[0])
                 problems.append(f"{label}: {error}")
         return orders, problems
 
-    def _create_order(self, reference, rows, partners, products, place):
+    def _create_order(self, reference, rows, partners, products, current_row):
         """Create one order with its schedule.
 
-        :param list place: the number of the row at hand; kept up to date for the text of a refusal.
+        :param list current_row: its number; kept up to date for the text of a refusal.
         """
         head = rows[0].values
         partner = self._find_partner(head, partners)
@@ -157,7 +157,7 @@ class MilestoneBillingImport(models.TransientModel):
         ]
         order.milestone_line_ids._check_plan_inputs()
         order.milestone_schedule_id._check_fits_order()
-        self._create_openings(order, rows, place)
+        self._create_openings(order, rows, current_row)
         if self.is_confirmed:
             order.action_confirm()
         return order
@@ -187,14 +187,14 @@ class MilestoneBillingImport(models.TransientModel):
                 )
             )
 
-    def _create_openings(self, order, rows, place):
+    def _create_openings(self, order, rows, current_row):
         """Enter what was billed before; it counts from the confirmation of the order on."""
-        lines, head = order.milestone_line_ids.sorted("sequence"), place[0]
+        lines, first_row = order.milestone_line_ids.sorted("sequence"), current_row[0]
         for line, row in zip(lines, rows, strict=True):
             values = row.values
             if not values.get("billed_before"):
                 continue
-            place[0] = row.number
+            current_row[0] = row.number
             self.env["milestone.billing.opening"].create(
                 {
                     "line_id": line.id,
@@ -204,7 +204,7 @@ class MilestoneBillingImport(models.TransientModel):
                     "amount_retained": float(import_sheet.number(values.get("retained_before") or "0")),
                 }
             )
-        place[0] = head
+        current_row[0] = first_row
 
     def _prepare_milestone(self, row, place):
         values = row.values
