@@ -219,7 +219,7 @@ class MilestoneBillingLine(models.Model):
             name=self._get_down_payment_name(sign),
             quantity=1.0,
             price_unit=price_unit,
-            extra_tax_data=down_payment._prepare_milestone_tax_data(amounts, self, 1.0, price_unit),
+            extra_tax_data=self._prepare_tax_data(amounts, 1.0, price_unit, down_payment.discount),
             account_id=self._get_down_payment_account(next(iter(members), down_payment)).id,
         )
         if sign < 0:

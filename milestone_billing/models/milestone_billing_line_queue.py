@@ -7,6 +7,7 @@ from odoo.tools import SQL
 
 from .milestone_billing_line import LINE_STATES
 
+# Milestones that `_get_obstacle` finds nothing against and whose trigger has happened, for a queue of any length.
 READY_QUERY = """(
     SELECT queue.id FROM (
         SELECT line.*, o.state AS order_state, o.client_order_ref, schedule.gate, schedule.ended_on,

@@ -163,7 +163,7 @@ class SaleOrder(models.Model):
         return result
 
     def _action_cancel(self):
-        """Override of `sale` to cancel open milestones with the order; billed ones keep their invoices."""
+        """Override of `sale` to withdraw what is with the client; billed milestones keep their invoices."""
         result = super()._action_cancel()
         lines = self.sudo().milestone_line_ids.filtered(
             lambda line: (

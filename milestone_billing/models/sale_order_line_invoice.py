@@ -31,7 +31,7 @@ class SaleOrderLine(models.Model):
             name=self._get_milestone_line_name(amounts),
             quantity=quantity,
             price_unit=price_unit,
-            extra_tax_data=self._prepare_milestone_tax_data(amounts, milestone, quantity, price_unit),
+            extra_tax_data=milestone._prepare_tax_data(amounts, quantity, price_unit, self.discount),
             # `sale_project` asks the database for each line that names no distribution.
             **({"analytic_distribution": known[self.id] or NO_ANALYTICS} if self.id in known else {}),
         )
@@ -104,13 +104,6 @@ class SaleOrderLine(models.Model):
         included = self.tax_ids.flatten_taxes_hierarchy().filtered("price_include")
         by_tax = amounts["tax_amounts"] or {}
         return sum(float(by_tax[str(tax.id)]["tax"]) for tax in included if str(tax.id) in by_tax)
-
-    def _prepare_milestone_tax_data(self, amounts, milestone, quantity, price_unit):
-        """Fix net, base and tax of the invoice line of this order line, see `_prepare_tax_data`.
-
-        :rtype: dict
-        """
-        return milestone._prepare_tax_data(amounts, quantity, price_unit, self.discount)
 
 
 class MilestoneBillingLine(models.Model):
