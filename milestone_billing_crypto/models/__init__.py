@@ -17,6 +17,7 @@ from . import milestone_billing_crypto_quote
 from . import milestone_billing_crypto_transfer
 from . import milestone_billing_crypto_transfer_recording
 from . import milestone_billing_crypto_transfer_booking
+from . import milestone_billing_crypto_transfer_counterpart
 from . import milestone_billing_crypto_transfer_lot
 from . import milestone_billing_crypto_balance
 from . import milestone_billing_crypto_chain_balance

@@ -72,6 +72,9 @@ class MilestoneBillingCryptoPayment(models.Model):
     amount_received = fields.Monetary(readonly=True, help="Value of the receipts that are booked.")
     amount_pending = fields.Monetary(readonly=True, help="Value of receipts that are seen and not final yet.")
     amount_open = fields.Monetary(compute="_compute_amount_open")
+    amount_due_before = fields.Monetary(
+        readonly=True, help="What the invoices asked for in all when this payment began."
+    )
 
     _transaction_unique = models.Constraint(
         "UNIQUE (transaction_id)", "This transaction already has a payment."
@@ -97,7 +100,9 @@ class MilestoneBillingCryptoPayment(models.Model):
     def _ensure_for(self, transaction):
         """Return the payment of a transaction, made on first use."""
         payment = self.search([("transaction_id", "=", transaction.id)], limit=1)
-        return payment or self.create({"transaction_id": transaction.id})
+        live = transaction.sudo().invoice_ids.filtered(lambda move: move.state == "posted")
+        due = sum(live.mapped("amount_residual"))
+        return payment or self.create({"transaction_id": transaction.id, "amount_due_before": due})
 
     def _checkout_url(self):
         """Return the path of the hosted page. Who has it may see and pay this one payment, nothing else."""
@@ -174,8 +179,14 @@ class MilestoneBillingCryptoPayment(models.Model):
         return max(0, self._minor(self.amount) - covered)
 
     def _asked_minor(self):
-        """Return what is still asked for in minor units: an invoice that was paid in another way asks for less."""
-        return min(self._open_minor(), self._due_minor())
+        """Return what is still asked for in minor units: an invoice that was paid in another way asks for less.
+
+        Of an instalment, or of what is not held back, that is less by all that was paid in another way since.
+        """
+        due = self._due_minor()
+        covered = self._minor(self.amount) - self._open_minor()
+        elsewhere = self._minor(self.amount_due_before) - covered - due
+        return max(0, min(self._open_minor() - max(0, elsewhere), due))
 
     def _left_minor(self):
         """Return what is still to be sent in minor units: of what is asked for, less what is on its way."""
@@ -183,17 +194,29 @@ class MilestoneBillingCryptoPayment(models.Model):
         return max(0, self._asked_minor() - pending)
 
     def _due_minor(self):
-        """Return what the invoices still ask for in minor units; the whole amount where there are none."""
-        invoices = self.transaction_id.sudo().invoice_ids.filtered(lambda move: move.state == "posted")
-        if not invoices or invoices.currency_id != self.currency_id:
+        """Return what the invoices still ask for in minor units; the whole amount where there are none.
+
+        Cancelled ones ask for nothing. A draft is issued when it is paid, except one of a milestone.
+        """
+        invoices = self.transaction_id.sudo().invoice_ids
+        posted = invoices.filtered(lambda move: move.state == "posted")
+        if invoices and not self._get_live_invoices():
+            return 0
+        if not posted or posted.currency_id != self.currency_id:
             return self._minor(self.amount)
-        return max(0, self._minor(sum(invoices.mapped("amount_residual"))))
+        return max(0, self._minor(sum(posted.mapped("amount_residual"))))
+
+    def _get_live_invoices(self):
+        """Return the invoices that a receipt can pay: issued ones, and drafts which core issues then."""
+        return self.transaction_id.sudo().invoice_ids.filtered(
+            lambda move: move.state == "posted" or (move.state == "draft" and not move.milestone_line_id)
+        )
 
     def _is_settled_otherwise(self):
         """Tell whether the invoices are paid or cancelled although this payment is not complete."""
         invoices = self.transaction_id.sudo().invoice_ids
         live = invoices.filtered(lambda move: move.state == "posted")
-        return bool(invoices) and self.state != "paid" and (not live or not self._due_minor())
+        return bool(invoices) and self.state != "paid" and (not live or not self._asked_minor())
 
     def _pending_transfers(self):
         """Return the receipts that are seen, and count when they are final."""
@@ -274,15 +297,15 @@ class MilestoneBillingCryptoPayment(models.Model):
         booked = self.transfer_ids.filtered(lambda transfer: transfer.booking_state == "booked")
         if not booked:
             raise UserError(self.env._("Nothing was received that could be sent back."))
-        excess = sum(booked.mapped("amount_excess"))
+        token, amount = (booked.filtered("amount_excess") or booked)._get_refundable()
         return {
             "type": "ir.actions.act_window",
             "res_model": "milestone.billing.crypto.refund",
             "view_mode": "form",
             "context": {
                 "default_payment_id": self.id,
-                "default_token_id": booked[-1:].token_id.id,
-                "default_amount": excess or self.amount_received,
+                "default_token_id": token.id,
+                "default_amount": amount,
             },
         }
 

@@ -2,7 +2,7 @@ import logging
 from datetime import timedelta
 
 from odoo import Command, api, fields, models
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import AccessError, UserError, ValidationError
 from psycopg2 import OperationalError
 
 from ..tools import transfer_log, units
@@ -27,13 +27,16 @@ class MilestoneBillingCryptoRefund(models.Model):
     _keyless_fields = ("payout_address", "tx_hash")
     _hash_fields = ("tx_hash",)
     _order = "id desc"
-    _guarded_fields = frozenset({"state", "gas_move_id", "account_payment_id", "confirmed_on"})
+    _guarded_fields = frozenset(
+        {"state", "gas_move_id", "account_payment_id", "confirmed_on", "base_units", "company_id"}
+    )
 
     name = fields.Char(compute="_compute_name")
     payment_id = fields.Many2one(
         "milestone.billing.crypto.payment", required=True, ondelete="restrict", index=True, tracking=True
     )
     company_id = fields.Many2one(related="payment_id.company_id", store=True, index=True)
+    partner_id = fields.Many2one(related="payment_id.partner_id.commercial_partner_id")
     token_id = fields.Many2one("milestone.billing.crypto.token", required=True, ondelete="restrict")
     currency_id = fields.Many2one(related="token_id.peg_currency_id")
     amount = fields.Monetary(
@@ -94,6 +97,28 @@ class MilestoneBillingCryptoRefund(models.Model):
     def _compute_amount_text(self):
         for refund in self:
             refund.amount_text = refund.token_id and refund.token_id._to_text(refund.base_units or 0)
+
+    @api.constrains("payment_id", "token_id")
+    def _check_mode(self):
+        """Test money cannot give live money back, and the other way round."""
+        for refund in self:
+            if refund.token_id.is_test == refund.payment_id.is_live:
+                raise ValidationError(
+                    self.env._("%(token)s does not belong to this mode.", token=refund.token_id.display_name)
+                )
+
+    @api.constrains("payment_id", "credit_note_id")
+    def _check_credit_note(self):
+        for refund in self.filtered("credit_note_id"):
+            note, payment = refund.sudo().credit_note_id, refund.sudo().payment_id
+            theirs = (note.commercial_partner_id, note.company_id)
+            if note.move_type != "out_refund" or theirs != (
+                payment.partner_id.commercial_partner_id,
+                payment.company_id,
+            ):
+                raise ValidationError(
+                    self.env._("Choose a credit note of the customer who paid, in the same company.")
+                )
 
     def write(self, vals):
         """Override: what was agreed with the payer does not change afterwards."""

@@ -172,9 +172,7 @@ class MilestoneBillingCryptoTransfer(models.Model):
         payment.lock_for_update()
         if self.booking_state != "none" or self.state != "final":
             return
-        cover = matching.cover(
-            payment._asked_minor(), payment._minor(self.amount_value), payment._tolerance_minor()
-        )
+        cover = self._get_cover()
         digits = self.currency_id.decimal_places
         child = payment.transaction_id.sudo()._create_child_transaction(
             self.amount_value, provider_reference=self.tx_hash or self.block_hash, crypto_transfer_id=self.id
@@ -192,8 +190,8 @@ class MilestoneBillingCryptoTransfer(models.Model):
         child._process(PROVIDER_CODE, {"reference": child.reference})
         child._post_process()
         payment._refresh_state()
-        payment._settle_transaction()
         self._log_evidence()
+        payment._settle_transaction()
 
     def _unbook(self):
         """Take a booked receipt out of the ledger again, after a deep reorganisation."""
@@ -254,15 +252,12 @@ class MilestoneBillingCryptoTransfer(models.Model):
             "currency_id": peg.id,
             "amount": amount,
             "date": date,
-            "write_off_line_vals": write_offs,
+            "write_off_line_vals": write_offs + self._prepare_discount_lines(),
             **self._prepare_destination(),
         }
 
     def _prepare_destination(self):
-        lines = self.payment_id.transaction_id.sudo().invoice_ids.line_ids.filtered(
-            lambda line: line.display_type == "payment_term" and not line.reconciled
-        )
-        account = lines.sorted("date_maturity")[:1].account_id
+        account = self._get_open_terms()[:1].account_id
         return {"destination_account_id": account.id} if account else {}
 
     def _prepare_write_offs(self, peg, date, difference, balance):

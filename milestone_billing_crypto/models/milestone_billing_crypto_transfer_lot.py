@@ -22,6 +22,19 @@ class MilestoneBillingCryptoTransfer(models.Model):
         values |= {one.id: one.lot_cost for one in self.filtered("sweep_id") if one.lot_cost}
         return values | {one.id: one.refund_id.amount for one in self.filtered("refund_id")}
 
+    def _get_refundable(self):
+        """Return the newest receipt's token, and what was paid too much in its peg, or all where nothing was."""
+        token = self[-1:].token_id
+        same = self.filtered(lambda one: one.token_id.peg_currency_id == token.peg_currency_id)
+        return token, token.peg_currency_id.round(sum(one._get_excess_cost() for one in same))
+
+    def _get_excess_cost(self):
+        """Return what of this receipt is the customer's credit, in the token's peg; all of it where nothing is."""
+        self.ensure_one()
+        whole = self.payment_id._minor(self.amount_value)
+        excess = self.payment_id._minor(self.amount_excess) or whole
+        return float(units.Decimal(str(self.lot_cost)) * excess / whole) if whole else self.lot_cost
+
     def _get_costs_sent(self):
         """Return ``{id: cost}`` of coins of one token that left their addresses."""
         token, addresses = self.token_id, self.address_id

@@ -54,9 +54,17 @@ class PaymentTransaction(models.Model):
 
     def _create_payment(self, **extra_create_values):
         """Override of `account_payment` to book a receipt in its token's wallet journal."""
-        if self.crypto_transfer_id:
-            extra_create_values = {**self.crypto_transfer_id._prepare_payment_values(), **extra_create_values}
-        return super()._create_payment(**extra_create_values)
+        if not self.crypto_transfer_id:
+            return super()._create_payment(**extra_create_values)
+        source = self.source_transaction_id.sudo()
+        drafts = source.invoice_ids.filtered(lambda move: move.milestone_line_id and move.state == "draft")
+        values = {**self.crypto_transfer_id._prepare_payment_values(), **extra_create_values}
+        if not drafts:
+            return super()._create_payment(**values)
+        source.invoice_ids -= drafts  # core would issue them; the money waits as a credit instead
+        payment = super()._create_payment(**values)
+        source.invoice_ids += drafts  # until the source is done: then somebody is told
+        return payment
 
     def _undo_receipt(self):
         """Take a receipt's payment out of the ledger after its block was reorganised away.

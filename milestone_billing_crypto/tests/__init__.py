@@ -6,6 +6,7 @@ from . import (
     test_coin,
     test_guards,
     test_milestone,
+    test_money,
     test_order_of_events,
     test_race,
     test_receipts,
