@@ -63,7 +63,9 @@ class TestRowTargets(unittest.TestCase):
         self.assertGreaterEqual(min(targets), 0)
 
     def test_half_units_taken_back_come_from_several_rows(self):
-        rows = [("share", Fraction(2 * cents + 1, 2)) for cents in (150_000,) * 6] + [("share", Fraction(99_996))]
+        rows = [("share", Fraction(2 * cents + 1, 2)) for cents in (150_000,) * 6] + [
+            ("share", Fraction(99_996))
+        ]
         targets, difference = row_targets(1_000_000, [*rows, ("share", Fraction(1))])
         self.assertEqual(targets, [150_001] * 4 + [150_000] * 2 + [99_996, 0])
         self.assertEqual(difference, 0)
