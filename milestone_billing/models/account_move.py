@@ -99,6 +99,7 @@ class AccountMove(models.Model):
         stages = posted.filtered(lambda move: move.milestone_document == "stage")
         stages._log_posted()
         posted._give_capacity_back()
+        posted._check_retainage_held()
         posted._clear_retainage()
         return posted
 
@@ -121,11 +122,13 @@ class AccountMove(models.Model):
         """Override of `account`: a deleted draft gives its milestone back."""
         documents = self.filtered(lambda move: move.milestone_claim or move.milestone_credited)
         lines = documents.milestone_line_id
+        held = documents.filtered("amount_retained").milestone_line_id.schedule_id
         documents._detach_allocations()
         documents.sudo().milestone_line_id = False
         result = super().unlink()
         lines.sudo()._reopen()
         lines.schedule_id.sudo()._replan()
+        held.sudo()._clear_retainage()
         return result
 
     def _release_milestone(self):
@@ -135,6 +138,7 @@ class AccountMove(models.Model):
         lines = documents.milestone_line_id.sudo()
         lines._reopen()
         lines.schedule_id._replan()
+        documents._clear_retainage()
 
     def _detach_allocations(self):
         """Plan again what these documents bill; advances that are deducted elsewhere do not go."""

@@ -21,7 +21,9 @@ class AccountMove(models.Model):
                 move._check_not_on_hold()
                 move._check_kind_kept()
                 move._check_equals_milestone()
-            elif not move._is_milestone_credit():
+            elif move._is_milestone_credit():
+                move._check_credits_what_was_billed()
+            else:
                 move._check_bills_nothing_owned()
 
     def _is_milestone_credit(self):

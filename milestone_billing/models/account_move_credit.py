@@ -1,9 +1,13 @@
 """Credit notes of milestone documents: what they take back can be billed again."""
 
+from fractions import Fraction
+
 from odoo import models
 from odoo.exceptions import UserError
+from odoo.tools import formatLang
 
 from ..tools import allocation
+from ..tools.money import round_half_up
 
 
 class AccountMove(models.Model):
@@ -25,6 +29,105 @@ class AccountMove(models.Model):
             if move.milestone_line_id:
                 values.update(move._convert_to_write({name: move[name] for name in names}))
         return super()._reverse_moves(values_list, cancel)
+
+    # === WHAT A CREDIT NOTE MAY TAKE BACK ===
+
+    def _post(self, soft=True):
+        """Override of `account`: of several credit notes of one document, each sees what the one before took back."""
+        later = self.browse()
+        for credits in (
+            self.filtered(lambda move: move._is_milestone_credit()).grouped("reversed_entry_id").values()
+        ):
+            later |= credits[1:]
+        posted = super(AccountMove, self - later)._post(soft)
+        return posted | later._post(soft) if later else posted
+
+    def _check_credits_what_was_billed(self):
+        """Refuse a credit note that is more, or something else, than what its document billed.
+
+        What it takes back is billed again as it stands: in another currency or with other taxes it could not be.
+
+        :raise UserError: naming what differs.
+        """
+        self.ensure_one()
+        origin = self.reversed_entry_id
+        if self.currency_id != origin.currency_id:
+            raise UserError(
+                self.env._(
+                    "The credit note of %(invoice)s is in %(actual)s, the invoice in %(expected)s. Undo the change.",
+                    invoice=origin.display_name,
+                    actual=self.currency_id.name,
+                    expected=origin.currency_id.name,
+                )
+            )
+        known = {(origin._get_credit_key(item), item.tax_ids) for item in origin._get_credit_items()}
+        for item in self._get_credit_items():
+            key = origin._get_credit_key(item)
+            if (key, item.tax_ids) not in known:
+                self._raise_credits_other(item, key in {other for other, _taxes in known})
+        self._check_credits_no_more()
+
+    def _raise_credits_other(self, item, is_known):
+        name = (item.name or "").split("\n")[0]
+        values = {"invoice": self.reversed_entry_id.display_name, "line": name}
+        if is_known:
+            raise UserError(
+                self.env._(
+                    "“%(line)s” is credited with other taxes than %(invoice)s billed. Undo the change.",
+                    **values,
+                )
+            )
+        raise UserError(
+            self.env._(
+                "“%(line)s” is no line of %(invoice)s, so it gives nothing of its milestone back. Lower the lines that "
+                "were billed, or use a credit note of its own, not made from this invoice.",
+                **values,
+            )
+        )
+
+    def _get_credit_items(self):
+        """Give the invoice lines that a credit note compares; retainage follows the work, but for that of a release.
+
+        :rtype: account.move.line
+        """
+        is_release = "release" in (self.milestone_document, self.reversed_entry_id.milestone_document)
+        return self.invoice_line_ids.filtered(
+            lambda item: (
+                item.display_type == "product"
+                and item.amount_currency
+                and (is_release or not item.milestone_retainage)
+            )
+        )
+
+    def _get_credit_key(self, item):
+        return "retainage" if item.milestone_retainage else item.sale_line_ids[:1] or "other"
+
+    def _check_credits_no_more(self):
+        origin = self.reversed_entry_id
+        issued = origin.reversal_move_ids.filtered(
+            lambda move: move.state == "posted" and move._is_milestone_credit()
+        )
+        billed, left = {}, {}
+        for move in origin | issued | self:
+            for item in move._get_credit_items():
+                key = origin._get_credit_key(item)
+                if move == origin:
+                    billed[key] = billed.get(key, 0.0) + item.amount_currency
+                left[key] = left.get(key, 0.0) + item.amount_currency
+        for key, amount in left.items():
+            if self.currency_id.compare_amounts(amount * (1 if billed.get(key, 0.0) >= 0 else -1), 0.0) < 0:
+                raise UserError(
+                    self.env._(
+                        "%(invoice)s billed %(billed)s of “%(line)s”, with this credit note %(over)s more would be "
+                        "credited. Lower it.",
+                        invoice=origin.display_name,
+                        billed=formatLang(self.env, abs(billed.get(key, 0.0)), currency_obj=self.currency_id),
+                        line=self._get_milestone_key_label(key),
+                        over=formatLang(self.env, abs(amount), currency_obj=self.currency_id),
+                    )
+                )
+
+    # === CAPACITY ===
 
     def _give_capacity_back(self):
         """Return what a posted credit note takes back to the milestone's planned allocations."""
@@ -92,7 +195,7 @@ class AccountMove(models.Model):
                         deposit.name,
                     )
                 )
-            result.update(_share_out(members, units))
+            result.update(_share_out(members, _with_quantity(units, members)))
         return result
 
     def _take_back_recovered(self, invoice, columns):
@@ -118,7 +221,8 @@ class AccountMove(models.Model):
                     column = members.setdefault(row.order_line_id, {})
                     for part, count in row._get_units(digits).items():
                         column[part] = column.get(part, 0) + count
-            back = _share_out(members, {part: -count for part, count in units.items()})
+            turned = {part: -count for part, count in units.items()}
+            back = _share_out(members, _with_quantity(turned, members))
             deposit._keep_recovered(self, [{deposit: back}])
             for order_line, parts in back.items():
                 column = result.setdefault(order_line, {"net": 0})
@@ -146,6 +250,17 @@ class AccountMove(models.Model):
             lambda move: move.milestone_document == "credit" and move.reversed_entry_id == invoice
         )
         invoice.milestone_credited = bool(others)
+
+
+def _with_quantity(units, columns):
+    """Give the units of a down payment with the quantity of what it stands for: its own line is one piece.
+
+    :param dict units: ``{part: units}`` of the document line.
+    :param dict columns: what it stands for, by order line.
+    :rtype: dict
+    """
+    net, quantity = (sum(parts.get(name, 0) for parts in columns.values()) for name in ("net", "qty"))
+    return {**units, "qty": round_half_up(Fraction(units["net"] * quantity, net)) if net else 0}
 
 
 def _share_out(columns, units):

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
-from odoo.tools import SQL, frozendict
+from odoo.tools import SQL, formatLang, frozendict
 
+from ..tools.money import to_float
 from .account_move import CLAIM_FIELDS
 
 
@@ -217,12 +218,28 @@ class AccountMove(models.Model):
                 credit.amount_retained = amount
 
     def _get_credited_retainage(self, origin):
+        """Give the retainage that this credit note takes back, negative.
+
+        Its share counts all credit notes of the document up to this one, so that their rounding never adds up.
+        """
         retainage = origin.line_ids.filtered("milestone_retainage")
         held = abs(sum(retainage.mapped("amount_residual_currency")))
         if self.milestone_from_retainage:
             return -min(self.amount_total, held)
-        share = self.currency_id.round(origin.amount_retained * self.amount_total / origin.amount_total)
-        return -min(share, held) if share > 0 else -share
+        if origin._get_retainage_items():
+            return 0.0  # given back by a line of its own, which this credit note does not take back
+        earlier = origin.reversal_move_ids.filtered(
+            lambda move: (
+                move.state == "posted"
+                and move.milestone_document == "credit"
+                and not move.milestone_from_retainage
+            )
+        )
+        credited = sum((earlier | self).mapped("amount_total"))
+        share = self.currency_id.round(origin.amount_retained * credited / origin.amount_total)
+        share += sum((earlier - self).mapped("amount_retained"))
+        share = self.currency_id.round(min(share, self.amount_total))
+        return -max(min(share, held), 0.0) if origin.amount_retained > 0 else -share
 
     milestone_from_retainage = fields.Boolean(
         string="Take from Retainage",
@@ -234,16 +251,31 @@ class AccountMove(models.Model):
         """Match retainage that posted documents give back with the oldest that is held on the same order."""
         given_back = self.filtered(lambda move: move.milestone_line_id and move.amount_retained)
         given_back._hold_again()
-        for schedule, moves in given_back.grouped(lambda move: move.milestone_line_id.schedule_id).items():
-            documents = schedule.sudo().line_ids.invoice_ids | moves
-            items = documents.line_ids.filtered(
-                lambda item: (
-                    item.milestone_retainage and item.parent_state == "posted" and not item.reconciled
+        given_back.milestone_line_id.schedule_id.sudo()._clear_retainage()
+
+    def _check_retainage_held(self):
+        """Refuse to give back more than is held: what a draft counted on may have been credited or deleted since.
+
+        :raise UserError: naming the document and the figure.
+        """
+        giving = self.filtered(
+            lambda move: move.milestone_document in ("stage", "release") and move.amount_retained < 0
+        )
+        for schedule, moves in giving.grouped(lambda move: move.milestone_line_id.sudo().schedule_id).items():
+            left = schedule._get_held_units(with_drafts=False)
+            if left < 0:
+                raise UserError(
+                    self.env._(
+                        "%(document)s gives back %(amount)s of retainage that is not held: what it counted on was "
+                        "credited or withdrawn since. Delete the draft and make it again.",
+                        document=moves[0].display_name,
+                        amount=formatLang(
+                            self.env,
+                            to_float(-left, schedule.currency_id.rounding),
+                            currency_obj=schedule.currency_id,
+                        ),
+                    )
                 )
-            )
-            for _key, group in items.grouped(lambda item: (item.account_id, item.currency_id)).items():
-                if len({item.balance > 0 for item in group}) > 1:
-                    group.reconcile()
 
     def _hold_again(self):
         """Let credit notes of releases hold back again on the invoices that the release had cleared last.
@@ -258,13 +290,30 @@ class AccountMove(models.Model):
                 (own | released.filtered(lambda item: not item.reconciled)).reconcile()
 
     def button_draft(self):
-        """Override of `account`: a withdrawn credit note leaves its release to clear what was held once more."""
-        credits = self.filtered(lambda move: move.reversed_entry_id.amount_retained < 0)
+        """Override of `account`: what a withdrawn credit note took back is held, and can be released, once more."""
+        credits = self.filtered(lambda move: move.reversed_entry_id.amount_retained)
         result = super().button_draft()
         if credits:
-            credits._get_retainage_items().remove_move_reconcile()  # `account` keeps the matches of a draft
+            items = credits.line_ids.filtered("milestone_retainage")
+            items.remove_move_reconcile()  # `account` keeps the matches of a draft
             credits.reversed_entry_id._clear_retainage()
         return result
+
+
+class MilestoneBillingSchedule(models.Model):
+    _inherit = "milestone.billing.schedule"
+
+    def _clear_retainage(self):
+        """Match what the posted documents of each order hold back with what they give back."""
+        for schedule in self:
+            items = schedule.line_ids.invoice_ids.line_ids.filtered(
+                lambda item: (
+                    item.milestone_retainage and item.parent_state == "posted" and not item.reconciled
+                )
+            )
+            for _key, group in items.grouped(lambda item: (item.account_id, item.currency_id)).items():
+                if len({item.balance > 0 for item in group}) > 1:
+                    group.reconcile()
 
 
 class AccountMoveLine(models.Model):

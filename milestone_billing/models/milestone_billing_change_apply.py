@@ -194,9 +194,11 @@ class MilestoneBillingChange(models.Model):
                     stale.name,
                 )
             )
+        before = schedule.amount_contract
         with order._keep_unlocked():
             added = self._change_order_lines(order)
-        milestone = self._create_milestone(added)
+        # What the order grows by, which global rounding may make another unit than the sum of the positions.
+        milestone = self._create_milestone(added, self.currency_id.round(schedule.amount_contract - before))
         if milestone:
             self._write_internal({"milestone_line_id": milestone.id})
         self._check_schedule_fits()
@@ -215,10 +217,11 @@ class MilestoneBillingChange(models.Model):
         )
         return order.order_line - known
 
-    def _create_milestone(self, added):
+    def _create_milestone(self, added, growth):
         """Plan a milestone that bills what is added; reductions of existing lines are spread.
 
         :param added: new order lines.
+        :param float growth: what the order grows by, untaxed.
         """
         only_new = not self.line_ids.order_line_id
         if self.billing != "own" or not self.amount_untaxed or (self.amount_untaxed < 0 and not only_new):
@@ -229,7 +232,7 @@ class MilestoneBillingChange(models.Model):
             "description": self.reason,
             "kind": "change",
             "amount_type": "fixed",
-            "amount_fixed": sum(added.mapped("price_subtotal")) if only_new else self.amount_untaxed,
+            "amount_fixed": growth,
             "sequence": max(self.schedule_id.line_ids.mapped("sequence"), default=0) + 10,
         }
         if only_new:

@@ -34,7 +34,8 @@ class MilestoneBillingSchedule(models.Model):
         rows = [move._prepare_end_position() for move in documents if move.milestone_line_id not in unearned]
         rows += [self._prepare_deposit_position(line, units) for line, units in unearned.items()]
         rows += [opening._prepare_end_position() for opening in self._get_openings()]
-        if held := self._get_held_units():
+        # A drafted release is posted or cancelled at the end; until then its retainage is held.
+        if held := self._get_held_units(with_drafts=False):
             amount = to_float(held, self.currency_id.rounding)
             rows.append(self._prepare_position("retainage", total=amount, due=amount))
         planned = self.line_ids.filtered(lambda line: line._has_unbilled_part())
@@ -63,7 +64,8 @@ class MilestoneBillingSchedule(models.Model):
         return {
             line: columns
             for line, columns in self._get_unrecovered().items()
-            if any(any(units.values()) for units in columns.values()) and not line._has_draft_document()
+            if any(count for units in columns.values() for part, count in units.items() if part != "qty")
+            and not line._has_draft_document()
         }
 
     def _prepare_deposit_position(self, line, columns):
@@ -112,7 +114,7 @@ class MilestoneBillingSchedule(models.Model):
                     "deposit “%(name)s”, %(amount)s not earned", name=line.name, amount=self._format(total)
                 )
             )
-        if held := self._get_held_units():
+        if held := self._get_held_units(with_drafts=False):
             amount = self._format(to_float(held, rounding))
             texts.append(self.env._("%s of retainage", amount))
         return texts

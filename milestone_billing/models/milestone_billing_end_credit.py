@@ -5,7 +5,7 @@ from fractions import Fraction
 from odoo import Command, fields, models
 from odoo.exceptions import UserError
 
-from ..tools import allocation
+from ..tools import allocation, retained_tax
 from ..tools.money import round_half_up, to_units
 
 
@@ -204,9 +204,14 @@ class AccountMove(models.Model):
         """
         digits = self.env["decimal.precision"].precision_get("Product Unit")
         rounding, line = self.currency_id.rounding, self.milestone_line_id
-        columns = {alloc.order_line_id: alloc._get_units(digits) for alloc in self.milestone_allocation_ids}
+        columns, issued = {}, self.reversal_move_ids.filtered(lambda move: move.state == "posted")
+        for alloc in (
+            self | issued
+        ).milestone_allocation_ids:  # what credit notes took back is not there any more
+            retained_tax.add(columns, {alloc.order_line_id: alloc._get_units(digits)})
+        left = line._sum_amounts(columns)
         net = sum(units["net"] for units in columns.values())
-        share = Fraction(held, to_units(abs(self.amount_total), rounding))
+        share = Fraction(held, to_units(left["amount_untaxed"] + left["amount_tax"], rounding))
         parts = allocation.take(columns, round_half_up(share * net))
         amounts = {
             key: line._sum_amounts({key: units}) for key, units in parts.items() if any(units.values())

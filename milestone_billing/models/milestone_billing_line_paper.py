@@ -116,7 +116,7 @@ class AccountMove(models.Model):
         line = self.sudo().milestone_line_id.with_context(**self.env.context)
         if not line or self.milestone_document not in ("stage", "release"):
             return {}
-        earlier = line.schedule_id._get_earlier_invoices(line)
+        earlier = line.schedule_id._get_earlier_invoices(line, self.sudo())
         lines = line.order_id._get_milestone_paper_lines().filtered(
             lambda other: other.create_date <= self.create_date
         )
@@ -173,7 +173,7 @@ class AccountMove(models.Model):
             "current_due": self.env._("This milestone"),
             "balance_to_finish": self.env._("Still to come"),
         }
-        statement = line.schedule_id.get_statement(line)
+        statement = line.schedule_id._get_document_statement(self.sudo())
         hidden = set()
         if not float(statement["change_orders"]):
             hidden |= {"contract_sum_original", "change_orders"}

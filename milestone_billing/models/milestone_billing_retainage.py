@@ -212,13 +212,15 @@ class MilestoneBillingSchedule(models.Model):
             "approval_required": False,
         }
 
-    def _get_held_units(self):
+    def _get_held_units(self, with_drafts=True):
         """Give what can be released: held on posted documents and outside, less releases that are drafted already.
 
+        :param bool with_drafts: count drafted releases; else what is held until they are issued.
         :rtype: int
         """
         self.ensure_one()
         moves, rounding = self._get_held_documents(), self.currency_id.rounding
+        moves = moves if with_drafts else moves.filtered(lambda move: move.state == "posted")
         documents = sum(to_units(move.amount_retained, rounding) for move in moves)
         return documents + self._get_retained_before_units()
 

@@ -24,11 +24,26 @@ class MilestoneBillingSchedule(models.Model):
         self.ensure_one()
         self.check_access("read")
         schedule = self.sudo()
-        rounding = schedule.currency_id.rounding
-        billings, place = schedule._get_billings(schedule._browse_as_of_line(as_of_line))
-        original, contract = schedule._get_contract_units()
+        return schedule._prepare_statement(*schedule._get_billings(schedule._browse_as_of_line(as_of_line)))
+
+    def _prepare_statement(self, billings, place):
+        rounding = self.currency_id.rounding
+        original, contract = self._get_contract_units()
         units = statement.statement(original, contract, billings, place)
         return {name: to_text(count, rounding) for name, count in units.items()}
+
+    def _get_document_statement(self, move):
+        """Give the contract position as of one document, also when its milestone was credited and billed again since.
+
+        :param move: a document of this schedule.
+        :return: see `get_statement`.
+        :rtype: dict[str, str]
+        """
+        records = self._get_billing_records()
+        if move not in records:
+            return self.get_statement(move.milestone_line_id)
+        billings = [self._prepare_billing(record) for record in records]
+        return self._prepare_statement(billings, records.index(move))
 
     def _get_schedule_of_values(self, as_of_line=None):
         """Give the position of each order line as of a milestone, without tax; its totals are the statement's.
@@ -164,10 +179,11 @@ class MilestoneBillingSchedule(models.Model):
 
     # === EARLIER INVOICES ===
 
-    def _get_earlier_invoices(self, line):
+    def _get_earlier_invoices(self, line, document=None):
         """List the documents before that of a milestone, for the final invoice; invoices from before come with them.
 
         :param line: the milestone; when it has no document yet, all documents count as earlier.
+        :param document: one of its documents; the one that bills it now without.
         :return: rows with `move_id` (False for one from before), `line_id`, `number`, `date`, `label`, and as decimal
             text `net`, `tax`, `total` and `paid`; credit notes are negative.
         :rtype: list[dict]
@@ -175,7 +191,7 @@ class MilestoneBillingSchedule(models.Model):
         self.ensure_one()
         schedule = self.sudo()
         records = [record for record in schedule._get_billing_records() if record._is_issued()]
-        own = line.sudo()._get_live_invoice()
+        own = document or line.sudo()._get_live_invoice()
         if own:
             place = own._get_billing_place()
             records = [record for record in records if record._get_billing_place() < place]

@@ -32,6 +32,7 @@ from . import test_early_discount
 from . import test_einvoice
 from . import test_end
 from . import test_enrolment
+from . import test_event_orders
 from . import test_evidence
 from . import test_evidence_certificate
 from . import test_evidence_erasure_copies

@@ -34,7 +34,7 @@ class MilestoneBillingEnd(models.TransientModel):
     unbilled_ids = fields.One2many(
         "milestone.billing.end.row", "wizard_id", domain=[("kind", "=", "unbilled")]
     )
-    amount_retained = fields.Monetary(related="schedule_id.amount_retained", string="Held Back Now")
+    amount_retained = fields.Monetary(compute="_compute_amount_retained", string="Held Back Now")
     has_retainage = fields.Boolean(readonly=True)
     retainage_choice = fields.Selection(
         [
@@ -70,6 +70,12 @@ class MilestoneBillingEnd(models.TransientModel):
         for wizard in self:
             choices = wizard.deposit_ids.mapped("deposit_choice")
             wizard.has_forfeit = "forfeit" in choices
+
+    @api.depends("row_ids.kind", "row_ids.amount_total")
+    def _compute_amount_retained(self):
+        for wizard in self:
+            held = wizard.row_ids.filtered(lambda row: row.kind == "retainage")
+            wizard.amount_retained = sum(held.mapped("amount_total"))
 
     @api.depends("schedule_id")
     def _compute_forfeit_account_id(self):
@@ -164,7 +170,10 @@ class MilestoneBillingEnd(models.TransientModel):
 
     def _settle_drafts(self, touched):
         rows = self.row_ids.filtered(lambda row: row.kind == "draft")
-        rows.filtered(lambda row: row.draft_choice == "post").move_id._post()
+        kept = rows.filtered(lambda row: row.draft_choice == "post").move_id
+        # Also one that is dated ahead or waits for its day: left a draft, it would be cancelled with the order.
+        kept.filtered(lambda move: move.auto_post != "no").auto_post = "no"
+        kept._post(soft=False)
         drafts = rows.filtered(lambda row: row.draft_choice == "cancel").move_id
         for move in drafts.sorted("milestone_step", reverse=True):
             move.button_cancel()
