@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from odoo import fields, models
+from odoo import Command, fields, models
 from odoo.exceptions import UserError
 
 from ..tools.even_out import EvenOutError, even_out
@@ -40,6 +40,24 @@ class SaleOrder(models.Model):
         if not self.milestone_change_count:
             action["views"] = [(False, "form")]
         return action
+
+    def onchange(self, values, field_names, fields_spec):
+        """Extend: a change of one milestone moves the remainder, and the form shows it at once.
+
+        The web client sends the amounts that it shows, and gets no line back that followed from another line.
+        """
+        shown = (fields_spec.get("milestone_line_ids") or {}).get("fields") or {}
+        if "milestone_line_ids" not in field_names or "amount_untaxed" not in shown:
+            return super().onchange(values, field_names, fields_spec)
+        commands = [_drop_amount(command) for command in values["milestone_line_ids"]]
+        values = {**values, "milestone_line_ids": commands}
+        result = super().onchange(values, field_names, fields_spec)
+        result["value"].setdefault("milestone_line_ids", []).extend(
+            Command.update(line.id.origin or line.id.ref, {"amount_untaxed": line.amount_untaxed})
+            for line in self.new(values, origin=self).milestone_line_ids
+            if line.id.origin or line.id.ref
+        )
+        return result
 
     def action_even_out_milestones(self):
         """Give the percentage that is missing or too much evenly to the open percent milestones.
@@ -139,3 +157,11 @@ class SaleOrder(models.Model):
             "res_id": schedule.id,
             "views": [(False, "form")],
         }
+
+
+def _drop_amount(command):
+    """Give a command on a milestone without the amount, which follows from the others."""
+    number, ident, vals = command
+    if isinstance(vals, dict):
+        vals = {name: value for name, value in vals.items() if name != "amount_untaxed"}
+    return number, ident, vals

@@ -1,6 +1,6 @@
 from odoo import Command
 from odoo.exceptions import UserError, ValidationError
-from odoo.tests import tagged
+from odoo.tests import Form, tagged
 
 from .common import MilestoneBillingCommon
 
@@ -66,6 +66,24 @@ class TestSchedule(MilestoneBillingCommon):
     def test_template_without_lines_is_refused(self):
         with self.assertRaisesRegex(ValidationError, "no milestones"):
             self.create_template()
+
+    def test_remainder_follows_the_other_lines_while_they_are_edited(self):
+        def read(form):
+            return [
+                form.milestone_line_ids.edit(place).amount_untaxed
+                for place in range(len(form.milestone_line_ids))
+            ]
+
+        form = Form(self.create_order(shares=(25, 25, 50), confirm=False))
+        with form.milestone_line_ids.edit(0) as line:
+            line.percent = 40
+        self.assertEqual(read(form), [4000.0, 2500.0, 3500.0])
+        with form.milestone_line_ids.new() as line:
+            line.name, line.percent, line.sequence = "Training", 5, 40
+        self.assertEqual(read(form), [4000.0, 2500.0, 3000.0, 500.0])
+        form.milestone_line_ids.remove(1)
+        self.assertEqual(read(form), [4000.0, 5500.0, 500.0])
+        self.assertEqual(form.save().milestone_line_ids.mapped("amount_untaxed"), [4000.0, 5500.0, 500.0])
 
     def test_order_is_not_confirmed_while_milestones_do_not_add_up(self):
         order = self.create_order(shares=(50, 50), confirm=False)
