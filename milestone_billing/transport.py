@@ -5,33 +5,71 @@ differently the second time cannot lead inside. No redirects, no proxy, no cooki
 asked for, up to a size and within a time.
 """
 
+import contextlib
 import socket
+import threading
 import time
 from typing import NamedTuple
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from .tools.url_guard import choose_ip, parse
 
 TIMEOUT_S = 10
 ANSWER_SECONDS_MAX = 20
+#: Seconds for status and headers altogether: a timeout is for each read, and one byte may come just before it.
+HEAD_SECONDS_MAX = 30
 _CHUNK = 16 * 1024
+
+
+class _Hurried:
+    """A connection that hangs up when status and headers take too long."""
+
+    def getresponse(self):
+        """Override of `urllib3` to bound the time of the whole head."""
+        late = threading.Event()
+        timer = threading.Timer(HEAD_SECONDS_MAX, self._hang_up, [late])
+        timer.daemon = True
+        timer.start()
+        try:
+            response = super().getresponse()
+        finally:
+            timer.cancel()
+        if late.is_set():
+            raise TimeoutError(
+                "status and headers take too long"
+            )  # what came of them looks like a whole head
+        return response
+
+    def _hang_up(self, late):
+        late.set()
+        with contextlib.suppress(OSError, AttributeError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _hurry(pool):
+    """Give a kind of pool whose connections are hurried."""
+    connection = type("_HurriedConnection", (_Hurried, pool.ConnectionCls), {})
+    return type("_HurriedPool", (pool,), {"ConnectionCls": connection})
+
+
+_POOLS = {"http": _hurry(HTTPConnectionPool), "https": _hurry(HTTPSConnectionPool)}
 
 
 class _PinnedAdapter(HTTPAdapter):
     """Connects to the address in the URL, but asks and checks the certificate for the host's name."""
 
-    def __init__(self, host):
-        self._host = host
+    def __init__(self, host=None):
+        self._names = {"server_hostname": host, "assert_hostname": host} if host else {}
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *args, **kwargs):
-        """Override of `requests` to name the host in the TLS handshake."""
-        return super().init_poolmanager(
-            *args, server_hostname=self._host, assert_hostname=self._host, **kwargs
-        )
+        """Override of `requests` to name the host in the TLS handshake, and to be in a hurry."""
+        super().init_poolmanager(*args, **self._names, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
 
 def resolve(host, port):
@@ -65,8 +103,8 @@ def pin(url, allowed_origins=(), is_plain_allowed=False):
     ip = choose_ip(target, ips, set(allowed_origins), is_plain_allowed)
     session = requests.Session()
     session.trust_env = False
-    if target.scheme == "https":
-        session.mount("https://", _PinnedAdapter(target.host))
+    session.mount("http://", _PinnedAdapter())
+    session.mount("https://", _PinnedAdapter(target.host))
     place = f"[{ip}]" if ":" in ip else ip
     return Pinned(session, f"{target.scheme}://{place}:{target.port}{target.path}", target.origin)
 

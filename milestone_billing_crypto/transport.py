@@ -43,7 +43,9 @@ def build_transport(url, allowed_origins=(), verify=True, timeout=NODE_TIMEOUT, 
 def _read(response, answer_max):
     if response.status_code in (429, 503):
         wait = response.headers.get("Retry-After", "")
-        raise RpcError("slow_down", f"status {response.status_code}", int(wait) if wait.isdecimal() else 0)
+        raise RpcError(
+            "slow_down", f"status {response.status_code}", int(wait[:6]) if wait.isdecimal() else 0
+        )
     if response.status_code == 413:
         raise RpcError("too_large", "status 413")
     if response.status_code != 200:

@@ -1,4 +1,6 @@
+import contextlib
 import datetime
+import socket
 import ssl
 import tempfile
 import threading
@@ -57,6 +59,7 @@ class TestTransport(BaseCase):
         self.pem = certificate(folder.name, "node.example")
         self.seen = []
         self.answer = lambda handler: handler.wfile.write(b"[]")
+        self.drip, self.status, self.headers = False, 200, {}
         case = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -64,9 +67,14 @@ class TestTransport(BaseCase):
                 case.seen.append(
                     (self.headers["Host"], self.path, self.rfile.read(int(self.headers["Content-Length"])))
                 )
-                self.send_response(200)
-                self.end_headers()
                 try:
+                    for _number in range(100 if case.drip else 0):
+                        self.wfile.write(b"H")
+                        time.sleep(0.1)
+                    self.send_response(case.status)
+                    for name, value in case.headers.items():
+                        self.send_header(name, value)
+                    self.end_headers()
                     case.answer(self)
                 except OSError:
                     return  # the client hung up, as it should
@@ -124,6 +132,39 @@ class TestTransport(BaseCase):
         with patch.object(transport, "NODE_ANSWER_SECONDS", 1), self.assertRaises(RpcError):
             self.build()(b"[]")
         self.assertLess(time.monotonic() - started, 5)
+
+    def test_dripping_head_is_cut(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            threading.Thread(target=self.drip_head, args=[server], daemon=True).start()
+            port = server.getsockname()[1]
+            post = transport.build_transport(f"http://127.0.0.1:{port}/", [f"127.0.0.1:{port}"])
+            started = time.monotonic()
+            with patch.object(core_transport, "HEAD_SECONDS_MAX", 1), self.assertRaises(RpcError) as caught:
+                post(b"[]")
+        self.assertEqual(caught.exception.kind, "transport")
+        self.assertLess(time.monotonic() - started, 5)
+
+    def test_dripping_head_is_cut_by_tls_too(self):
+        self.drip = True
+        started = time.monotonic()
+        with patch.object(core_transport, "HEAD_SECONDS_MAX", 1), self.assertRaises(RpcError):
+            self.build()(b"[]")
+        self.assertLess(time.monotonic() - started, 5)
+
+    def drip_head(self, server):
+        """Answer one request with a head that takes ten seconds."""
+        connection = server.accept()[0]
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            for _number in range(100):
+                connection.sendall(b"x")
+                time.sleep(0.1)
+
+    def test_wait_of_any_length_is_read(self):
+        self.status, self.headers = 429, {"Retry-After": "9" * 5000}
+        with self.assertRaises(RpcError) as caught:
+            self.build()(b"[]")
+        self.assertEqual((caught.exception.kind, caught.exception.retry_after), ("slow_down", 999999))
 
     def test_private_address_behind_a_public_name_is_refused(self):
         with (
