@@ -7,7 +7,7 @@ from odoo.exceptions import ValidationError
 from ..const import PRIVATE_NODES_PARAMETER
 from ..tools.json_rpc import Call, Client, RpcError
 from ..tools.reading import WrongNetworkError, check_chain_id
-from ..tools.transfer_log import RangeError, quantity
+from ..tools.transfer_log import RangeError, ordinal
 from ..transport import build_transport
 
 #: Longest time in seconds for which a failing node is left alone.
@@ -165,7 +165,7 @@ class MilestoneBillingCryptoNode(models.Model):
                     [Call("eth_chainId", []), Call("eth_blockNumber", [])]
                 )
                 check_chain_id(chain_id, node.chain_id.evm_id)
-                node.write(node._prepare_success_values(quantity(head), node.span or node.chain_id.span_max))
+                node.write(node._prepare_success_values(ordinal(head), node.span or node.chain_id.span_max))
             except WrongNetworkError as error:
                 node.write(node._prepare_failure_values(node.chain_id._wrong_network_message(error.got)))
             except (RpcError, UrlError, RangeError) as error:

@@ -2,6 +2,7 @@ from unittest.mock import patch
 
 from odoo.tests import tagged
 
+from ..tools.reading import Reader
 from .common import MILLION, CryptoCommon
 from .evm.node import CHAIN_ID
 
@@ -370,6 +371,24 @@ class TestWatcher(CryptoCommon):
         self.proxy.requests.clear()
         self.chain._read_once()
         self.assertEqual(len(self.proxy.requests), 1, "nothing new is one request too")
+
+    def test_more_open_addresses_than_one_request_holds(self):
+        payment = self.create_payment(1500)
+        self.pay(payment)
+        snapshot = self.chain._prepare_snapshot()
+        others = [f"0x{number:040x}" for number in range(1, 16000)]
+        client = self.node._client()
+        reading = Reader(client, snapshot._replace(addresses=[*others, *snapshot.addresses]), 100).read_next()
+        self.assertEqual((reading.kind, len(reading.transfers)), ("ok", 1))
+        self.assertLessEqual(client.requests, 4)
+
+    def test_newest_block_that_no_database_stores_is_a_sentence(self):
+        self.proxy.rule = lambda call, result: (
+            "0xffffffffffff" if call["method"] == "eth_blockNumber" else result
+        )
+        self.chain.action_test_nodes()
+        self.env.flush_all()
+        self.assertIn("cannot be used", self.node.last_error)
 
     def test_node_that_refuses_an_open_end_is_asked_again(self):
         payment = self.create_payment(1500)
