@@ -21,7 +21,7 @@ class StablecoinExport(Controller):
     def stablecoin_receipts(self, kind, ids=None, **_kwargs):
         """Export receipts: the chosen ones, or all that the user may see."""
         Transfer = request.env["milestone.billing.crypto.transfer"]
-        chosen = [int(part) for part in (ids or "").split(",") if part.isdigit()]
+        chosen = [int(part) for part in (ids or "").split(",") if part.isdecimal()]
         transfers = Transfer.search([("id", "in", chosen)] if chosen else [], order="block_time, id")
         return self._answer("stablecoin_receipts", kind, export.HEADINGS, export.receipt_rows(transfers))
 

@@ -5,7 +5,7 @@ from odoo import api, fields, models
 from odoo.addons.milestone_billing.tools.url_guard import UrlError
 from odoo.exceptions import UserError, ValidationError
 
-from ..tools import abi
+from ..tools import abi, finality
 from ..tools.address import AddressError, normalize, to_checksum
 from ..tools.json_rpc import Call, RpcError
 from ..tools.reading import WrongNetworkError, check_chain_id
@@ -88,6 +88,11 @@ class MilestoneBillingCryptoChain(models.Model):
     _limits = models.Constraint(
         "CHECK (evm_id > 0 AND confirmations > 0 AND scan_lag >= 0 AND span_max > 0 AND block_time_ms > 0)",
         "Chain ID, confirmations, blocks per query and block time must be positive.",
+    )
+
+    _confirmations_kept = models.Constraint(
+        f"CHECK (confirmations < {finality.HASHES_KEPT})",
+        f"At most {finality.HASHES_KEPT - 1} confirmations: of so many blocks a reorganisation can be traced.",
     )
 
     @api.depends("head_block", "cursor_block")

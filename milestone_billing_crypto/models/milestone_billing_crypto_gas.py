@@ -67,6 +67,9 @@ class MilestoneBillingCryptoGas(models.AbstractModel):
         """Ask the network what transactions cost, and value it where the coin's price is known."""
         self.ensure_one()
         chain = self._get_gas_chain()
+        tx_hashes = self._find_untold(tx_hashes)
+        if not tx_hashes:
+            return
         receipts = chain._call(Call("eth_getTransactionReceipt", [tx_hash]) for tx_hash in tx_hashes)
         try:
             spent = sum(self._get_gas_units(receipt) for receipt in receipts)
@@ -82,6 +85,30 @@ class MilestoneBillingCryptoGas(models.AbstractModel):
                 worth, self.company_currency_id, self.company_id, date
             )
         self.write(values)
+
+    def _find_untold(self, tx_hashes):
+        """Return the transactions whose fee no other sending has: one that holds several is charged for once."""
+        chain = self._get_gas_chain()
+        place = [("tx_hash", "in", tx_hashes)]
+        refunds = (
+            self.env["milestone.billing.crypto.refund"]
+            .sudo()
+            .search([*place, ("state", "=", "done"), ("token_id.chain_id", "=", chain.id)])
+        )
+        transfers = (
+            self.env["milestone.billing.crypto.transfer"]
+            .sudo()
+            .search([*place, ("chain_id", "=", chain.id), ("sweep_id", "!=", False)])
+        )
+        told = set(
+            (refunds - self if self._name == refunds._name else refunds)
+            .filtered("gas_text")
+            .mapped("tx_hash")
+        )
+        told |= set(
+            transfers.filtered(lambda one: one.sweep_id != self and one.sweep_id.gas_text).mapped("tx_hash")
+        )
+        return [tx_hash for tx_hash in tx_hashes if tx_hash not in told]
 
     def _get_gas_units(self, receipt):
         return transfer_log.quantity(receipt.get("gasUsed")) * transfer_log.quantity(

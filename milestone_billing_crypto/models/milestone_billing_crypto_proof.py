@@ -1,6 +1,11 @@
 from odoo import api, fields, models
+from odoo.addons.milestone_billing.tools.context import drop_defaults
+from odoo.exceptions import AccessError
 
 from ..tools import native, transfer_log, units
+
+#: What only reading the network and the ledger says.
+_FACTS = frozenset({"block_number", "block_hash", "block_time", "line_ids", "balance_ids", "is_proven"})
 
 
 class MilestoneBillingCryptoProof(models.Model):
@@ -40,6 +45,27 @@ class MilestoneBillingCryptoProof(models.Model):
             is_explained = all(proof.balance_ids.mapped("is_explained"))
             is_booked = not any(proof.line_ids.mapped("unexplained_amount"))
             proof.is_proven = bool(proof.line_ids) and is_explained and is_booked
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        """Override: a proof begins empty."""
+        for vals in vals_list:
+            self._check_facts(vals)
+        names = () if self.env.su else _FACTS
+        model = self.with_context(drop_defaults(self.env.context, names))  # pylint: disable=context-overridden
+        return super(MilestoneBillingCryptoProof, model).create(vals_list)
+
+    def write(self, vals):
+        """Override: what is proven is read, never entered; nor does a proof become one of something else."""
+        self._check_facts(vals)
+        if {"chain_id", "company_id"} & set(vals) and any(self.mapped("block_number")):
+            raise AccessError(self.env._("A proof is read from the network and the ledger. Make a new one."))
+        return super().write(vals)
+
+    @api.model
+    def _check_facts(self, vals):
+        if _FACTS & set(vals) and not self.env.su:
+            raise AccessError(self.env._("A proof is read from the network and the ledger. Make a new one."))
 
     def action_prove(self):
         """Read the balances at the newest block read, and compare them with transfers and wallet journals."""

@@ -12,7 +12,9 @@ class MilestoneBillingCryptoSweep(models.Model):
     _description = "Stablecoin Sweep"
     _inherit = ["mail.thread", "milestone.billing.crypto.gas"]
     _order = "id desc"
-    _guarded_fields = frozenset({"state", "move_id", "gas_move_id", "token_id", "company_id", "transfer_ids"})
+    _guarded_fields = frozenset(
+        {"state", "move_id", "gas_move_id", "token_id", "company_id", "transfer_ids", "amount", "date"}
+    )
 
     name = fields.Char(compute="_compute_name")
     company_id = fields.Many2one("res.company", required=True, readonly=True, index=True)

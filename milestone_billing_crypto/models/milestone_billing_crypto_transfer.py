@@ -283,7 +283,7 @@ class MilestoneBillingCryptoTransfer(models.Model):
         undone = self.filtered(lambda transfer: transfer.booking_state == "reversed")
         received = undone.filtered(lambda transfer: transfer.direction == "in")
         received._update({"booking_state": "none", "transaction_id": False})
-        (undone - received)._update({"booking_state": "ignored"})
+        (undone - received)._update({"booking_state": "ignored", "sweep_id": False, "lot_cost": 0})
         self.payment_id._refresh_state()
 
     def _prepare_line(self):

@@ -44,10 +44,10 @@ class MilestoneBillingCryptoTransfer(models.Model):
     def _prepare_found_values(self, chain, found, headers, address_ids):
         places = {address for transfer in found for address in (transfer.sender, transfer.receiver)}
         Address = self.env["milestone.billing.crypto.address"]
-        records = Address.search_fetch([("address", "in", list(places))], ["address"])
-        ours = {record.address: record.id for record in records}
+        records = Address.search_fetch([("address", "in", list(places))], ["address", "company_id"])
+        ours = {record.address: record for record in records}
         tokens = {token._place(): token.id for token in chain._get_watched_tokens()}
-        owners = address_ids or [ours.get(one.receiver) or ours[one.sender] for one in found]
+        owners = address_ids or [(ours.get(one.receiver) or ours[one.sender]).id for one in found]
         return [
             {
                 "chain_id": chain.id,
@@ -67,9 +67,11 @@ class MilestoneBillingCryptoTransfer(models.Model):
         ]
 
     def _direction_of(self, transfer, ours):
-        if transfer.receiver in ours and transfer.sender in ours:
+        """Return which way it went; what another company of ours sent is a payment like a stranger's."""
+        sender, receiver = ours.get(transfer.sender), ours.get(transfer.receiver)
+        if sender and receiver and sender.company_id == receiver.company_id:
             return "internal"
-        return "in" if transfer.receiver in ours else "out"
+        return "in" if receiver else "out"
 
     def _block_time(self, header):
         return datetime.fromtimestamp(min(header.timestamp, 2**32), tz=UTC).replace(tzinfo=None)

@@ -3,6 +3,8 @@ from datetime import timedelta
 from odoo import Command, fields
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import new_test_user, tagged
+from odoo.tools import mute_logger
+from psycopg2.errors import CheckViolation
 
 from ..const import PRIVATE_NODES_PARAMETER
 from .common import CryptoCommon
@@ -104,6 +106,49 @@ class TestAccess(CryptoCommon):
             Refund.create({**vals, "state": "done"})
         refund = Refund.with_context(default_state="done", default_confirmed_on="2020-01-01").create(vals)
         self.assertEqual((refund.state, refund.confirmed_on), ("requested", False))
+
+    def test_what_is_read_or_agreed_cannot_be_written_over_the_network(self):
+        payment = self.create_payment(100)
+        manager = new_test_user(
+            self.env,
+            "crypto_facts_manager",
+            groups="milestone_billing_crypto.milestone_billing_crypto_group_manager",
+        )
+        proof = self.model("proof", manager).create({"chain_id": self.chain.id})
+        values = {"payment_id": payment.id, "token_id": self.usdc.id, "amount": 5.0}
+        refund = self.model("refund", manager).create(values)
+        sweep = self.env["milestone.billing.crypto.sweep"].sudo()
+        sweep = sweep.create({"company_id": self.company.id, "token_id": self.usdc.id}).with_user(manager)
+        for record, vals in (
+            (proof, {"is_proven": True}),
+            (proof, {"block_number": 5}),
+            (proof, {"block_hash": "0x" + "1" * 64}),
+            (refund, {"base_units": "1"}),
+            (
+                refund,
+                {"company_id": self.env["res.company"].search([("id", "!=", self.company.id)], limit=1).id},
+            ),
+            (sweep, {"amount": 1.0}),
+            (sweep, {"date": "2020-01-01"}),
+        ):
+            with self.subTest(vals), self.assertRaises(AccessError):
+                record.write(vals)
+        with self.assertRaises(AccessError):
+            self.model("proof", manager).create({"chain_id": self.chain.id, "is_proven": True})
+        forged = self.model("proof", manager).with_context(default_block_number=7)
+        self.assertFalse(forged.create({"chain_id": self.chain.id}).block_number)
+        proof.action_prove()
+        self.assertTrue(proof.block_number)
+        with self.assertRaises(AccessError):
+            proof.chain_id = self.chain.sudo().copy({"evm_id": 31340})
+
+    @mute_logger("odoo.sql_db")
+    def test_confirmations_stay_below_the_hashes_that_are_kept(self):
+        self.chain.confirmations = 127
+        self.env.flush_all()
+        with self.assertRaises(CheckViolation), self.env.cr.savepoint():
+            self.chain.confirmations = 128
+            self.env.flush_all()
 
     def test_key_of_a_node_is_for_managers_only(self):
         user = new_test_user(self.env, "crypto_sys", groups="base.group_system")

@@ -92,10 +92,10 @@ class TestMoney(MoneyCommon):
             self.assertEqual(payment.transfer_ids.amount_write_off, short)
             self.assertEqual(self.balances_of(payment)[self.tolerance_account], 0.3)
 
-    def test_invoice_in_a_third_currency_is_paid_whatever_the_rates_do(self):
-        euro = self.env.ref("base.EUR")
-        data = self.setup_other_company(currency_id=euro.id)
-        company, pound, dollar = data["company"], self.env.ref("base.GBP"), self.env.ref("base.USD")
+    def set_up_other_company(self):
+        """Return the data of a company in euros with the same key, and its provider."""
+        data = self.setup_other_company(currency_id=self.env.ref("base.EUR").id)
+        company = data["company"]
         wallet = self.env["milestone.billing.crypto.wallet"].create(
             {"name": "W", "is_test": True, "company_id": company.id, "mode": "xpub", "xpub_key": XPUB}
         )
@@ -111,32 +111,60 @@ class TestMoney(MoneyCommon):
                 "crypto_finalized_from": 100000,
             }
         )
+        return data, provider
+
+    def create_foreign_invoice(self, data, currency, amount=1000):
+        """Return an invoice of another company, issued five days ago."""
+        line = {
+            "name": "Build",
+            "price_unit": amount,
+            "tax_ids": False,
+            "account_id": data["default_account_revenue"].id,
+        }
+        invoice = self.env["account.move"].create(
+            {
+                "move_type": "out_invoice",
+                "partner_id": self.partner_a.id,
+                "invoice_date": fields.Date.today() - timedelta(days=5),
+                "currency_id": currency.id,
+                "company_id": data["company"].id,
+                "journal_id": data["default_journal_sale"].id,
+                "invoice_line_ids": [Command.create(line)],
+            }
+        )
+        invoice.action_post()
+        return invoice
+
+    def test_one_company_pays_another_from_its_receiving_address(self):
+        first = self.create_payment(1500)
+        self.pay_and_settle(first)
+        data, provider = self.set_up_other_company()
+        dollar = self.env.ref("base.USD")
+        self.set_rate(dollar, 1.10, data["company"], days=5)
+        payment = self.offer(self.create_foreign_invoice(data, dollar), provider=provider)
+        self.assertNotEqual(payment.address_id, first.address_id, "one key, no address twice")
+        address = first.address_id.address
+        self.evm.rpc("anvil_impersonateAccount", address)
+        self.evm.pay_coin(address, 10**17)
+        call = self.usdc_contract.data("transfer", payment.address_id.address, 1000 * MILLION)
+        self.evm.send({"from": address, "to": self.usdc_contract.address, "data": call, "gas": hex(200_000)})
+        self.watch(3)
+        self.assert_paid(payment)
+        self.assertEqual(payment.transfer_ids.company_id, data["company"])
+        self.chain._sweep()
+        balances = self.env["milestone.billing.crypto.balance"].sudo().search([])
+        mine = balances.filtered(lambda one: one.address_id in first.address_id + payment.address_id)
+        self.assertEqual(set(mine.mapped("state")), {"ok"})
+
+    def test_invoice_in_a_third_currency_is_paid_whatever_the_rates_do(self):
+        data, provider = self.set_up_other_company()
+        company, pound, dollar = data["company"], self.env.ref("base.GBP"), self.env.ref("base.USD")
         for pounds, dollars in ((0.85, 1.10), (0.80, 1.15), (0.90, 1.05)):
             self.set_rate(pound, 0.85, company, days=5)
             self.set_rate(dollar, 1.10, company, days=5)
             self.set_rate(pound, 0.85, company)
             self.set_rate(dollar, 1.10, company)
-            invoice = self.env["account.move"].create(
-                {
-                    "move_type": "out_invoice",
-                    "partner_id": self.partner_a.id,
-                    "invoice_date": fields.Date.today() - timedelta(days=5),
-                    "currency_id": pound.id,
-                    "company_id": company.id,
-                    "journal_id": data["default_journal_sale"].id,
-                    "invoice_line_ids": [
-                        Command.create(
-                            {
-                                "name": "Build",
-                                "price_unit": 1000,
-                                "tax_ids": False,
-                                "account_id": data["default_account_revenue"].id,
-                            }
-                        )
-                    ],
-                }
-            )
-            invoice.action_post()
+            invoice = self.create_foreign_invoice(data, pound)
             payment = self.offer(invoice, provider=provider)
             self.assertEqual(payment.quote_id.base_units, "1294117648")
             self.set_rate(pound, pounds, company)

@@ -131,6 +131,39 @@ class TestSweep(CryptoCommon):
         sweep.with_user(manager).action_book()
         self.assertEqual(sweep.state, "booked")
 
+    def test_sent_transfer_whose_block_comes_back_can_be_swept_again(self):
+        transfer = self.swept()
+        sweep = self.sweep_of(transfer)
+        sweep.target_account_id = self.target
+        sweep.action_book()
+        transfer._update({"state": "orphaned"})
+        transfer.sudo()._settle()
+        self.assertEqual((sweep.state, transfer.booking_state), ("reversed", "reversed"))
+        transfer.sudo()._revive()
+        self.watch()
+        self.assertEqual(transfer.state, "final")
+        again = self.sweep_of(transfer)
+        again.target_account_id = self.target
+        again.action_book()
+        self.assertEqual((again.state, again.amount), ("booked", 1500))
+
+    def test_fee_of_a_transaction_that_holds_several_refunds_is_told_once(self):
+        payment = self.create_payment(1500)
+        self.pay_and_settle(payment, 1900 * MILLION)
+        values = {"payment_id": payment.id, "token_id": self.usdc.id}
+        first, second = self.env["milestone.billing.crypto.refund"].create(
+            [{**values, "amount": amount} for amount in (100, 200)]
+        )
+        for refund in first + second:
+            refund.sudo()._confirm_address(self.payers[7])
+        tx_hash = self.usdc_contract.send("transfer", self.payers[7], 100 * MILLION, sender=1)
+        self.evm.mine(4)
+        first.tx_hash = tx_hash
+        first.action_find()
+        self.assertGreater(float(first.gas_text), 0)
+        second.sudo()._read_gas([tx_hash])
+        self.assertFalse(second.gas_text)
+
     def test_gas_of_a_refund_is_booked_with_it(self):
         payment = self.create_payment(1500)
         self.pay_and_settle(payment, 1700 * MILLION)
