@@ -108,6 +108,7 @@ from . import project_project_buttons
 from . import project_proof
 from . import project_task_gate
 from . import milestone_billing_line_gate
+from . import milestone_billing_line_trigger
 from . import res_partner_buttons
 from . import milestone_billing_reminder_step
 from . import milestone_billing_reminder

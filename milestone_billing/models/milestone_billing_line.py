@@ -40,6 +40,9 @@ INTERNAL_FIELDS = {
     "gate_opened_on",
     "gate_opened_by_id",
     "gate_reason",
+    "triggered_on",
+    "triggered_by_id",
+    "reopened_on",
 }
 CLOSED_FIELDS = INTERNAL_FIELDS - {"number"}
 # They follow from the order and its documents; who sees a milestone, gates and limits go by them.

@@ -110,7 +110,7 @@ class MilestoneBillingLine(models.Model):
         reason stays on its chatter; the others go on.
 
         :param lines: milestones to complete.
-        :param str trigger: what caused it.
+        :param str trigger: what caused it; None for triggers that were remembered.
         :param int chunk: milestones per transaction.
         """
         Cron, remaining = self.env["ir.cron"], len(lines)
@@ -142,4 +142,4 @@ class MilestoneBillingLine(models.Model):
             except Exception as error:
                 self.env.invalidate_all()
                 _logger.warning("milestone %s could not be completed", line.reference, exc_info=True)
-                line.message_post(body=self.env._("This milestone could not be completed: %s", error))
+                line._tell_not_completed(error)

@@ -99,18 +99,6 @@ class MilestoneBillingLine(models.Model):
         found = {line: line._get_obstacle() for line in self}
         return {line: sentence for line, sentence in found.items() if sentence}
 
-    def _tell_blocked(self, blocked):
-        """Note on milestones why nothing was billed although their moment came.
-
-        :param dict blocked: ``{line: sentence}``
-        """
-        for line, sentence in blocked.items():
-            line.message_post(
-                body=self.env._(
-                    "What this milestone waited for has happened, but it is not billed yet: %s", sentence
-                )
-            )
-
     def _get_obstacle(self):
         self.ensure_one()
         if self.is_on_hold:

@@ -45,9 +45,9 @@ class MilestoneBillingLine(models.Model):
                 waiting._complete_or_tell("previous_paid")
 
     def _complete_or_tell(self, trigger):
-        """Complete milestones after a payment, which stands whatever becomes of them; what fails is told on them.
+        """Complete milestones after what stands whatever becomes of them, as a payment; what fails is told on them.
 
-        :param str trigger: what caused it, for the evidence.
+        :param str trigger: what caused it, for the evidence; None for one that was remembered.
         """
         try:
             with self.env.cr.savepoint():
@@ -59,9 +59,14 @@ class MilestoneBillingLine(models.Model):
                 for line in self:
                     line._complete_or_tell(trigger)
                 return
-            _logger.warning("not completed by a payment: %s", self.mapped("reference"), exc_info=True)
-            for line in self:
-                line.message_post(body=self.env._("This milestone could not be completed: %s", error))
+            _logger.warning("not completed by an event: %s", self.mapped("reference"), exc_info=True)
+            self._tell_not_completed(error)
+
+    def _tell_not_completed(self, error):
+        """Say why milestones could not be completed; once, so a remembered trigger is left to people then."""
+        self.filtered("triggered_on")._forget_trigger()
+        for line in self:
+            line.message_post(body=self.env._("This milestone could not be completed: %s", error))
 
     @contextmanager
     def _own_invoice_sync(self):
@@ -157,6 +162,7 @@ class MilestoneBillingLine(models.Model):
                 ("trigger", "=", "date"),
                 ("trigger_date", "<=", fields.Date.context_today(self)),
                 ("state", "=", "planned"),
+                ("reopened_on", "=", False),
                 ("is_on_hold", "=", False),
                 ("order_id.state", "=", "sale"),
             ]

@@ -64,12 +64,23 @@ class MilestoneBillingLine(models.Model):
     def _log_completed(self, trigger):
         """Record that milestones were completed, with the state of their tasks at that time.
 
-        :param str trigger: what caused it.
+        :param str trigger: what caused it; None for a trigger that came before: whoever caused it is the actor.
         """
         tasks = self._count_evidence_tasks()
+        actors = {} if trigger else self._get_triggering_actors()
         self._log_evidence(
-            "milestone.completed", data=lambda line: {"trigger": trigger, **tasks.get(line.id, {})}
+            "milestone.completed",
+            data=lambda line: {**line._prepare_trigger_data(trigger), **tasks.get(line.id, {})},
+            actor_kind=lambda line: actors.get(line, {}).get("actor_kind"),
+            actor_ref=lambda line: actors.get(line, {}).get("actor_ref"),
         )
+
+    def _prepare_trigger_data(self, trigger):
+        self.ensure_one()
+        if trigger:
+            return {"trigger": trigger}
+        moment = f"{fields.Datetime.to_string(self.triggered_on).replace(' ', 'T')}.000000Z"
+        return {"trigger": self.trigger, "triggered_at": moment}
 
     def _count_evidence_tasks(self):
         """Count the tasks of milestones, closed ones among them, and name the stages they stand in.

@@ -135,8 +135,8 @@ class MilestoneBillingLine(models.Model):
 
         Milestones that already have an invoice are skipped: the same event twice is normal.
 
-        :param str trigger: what caused it, for the evidence.
-        :param bool strict: raise for milestones that are blocked; else leave them out.
+        :param str trigger: what caused it, for the evidence; None for a trigger that came before and was remembered.
+        :param bool strict: raise for milestones that are blocked; else leave them out, and remember the trigger.
         :return: the milestones that were completed.
         """
         self._read_ahead()
@@ -147,8 +147,8 @@ class MilestoneBillingLine(models.Model):
         blocked = lines._get_completion_obstacles()
         if blocked and strict:
             raise UserError("\n".join(dict.fromkeys(blocked.values())))
-        if trigger != "date":  # that one is tried again every day
-            self._tell_blocked(blocked)
+        if blocked:
+            self.browse().union(*blocked)._remember_trigger(trigger, blocked)
         lines = lines.filtered(lambda line: line not in blocked)
         if not lines:
             return lines

@@ -20,6 +20,8 @@ class ProjectMilestone(models.Model):
         result = super().write(vals)
         if vals.get("is_reached"):
             self._on_reached()
+        elif "is_reached" in vals:
+            self.sudo().milestone_billing_line_ids._forget_lost_triggers()
         return result
 
     def _on_reached(self):

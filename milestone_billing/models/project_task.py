@@ -26,7 +26,10 @@ class ProjectTask(models.Model):
         return result
 
     def _on_moved(self):
-        """Complete the milestones of tasks that reached a billing stage, or whose tasks are all closed."""
+        """Complete the milestones of tasks that reached a billing stage, or whose tasks are all closed.
+
+        Of those that are moved back, a trigger that was remembered is forgotten.
+        """
         tasks = self.sudo()
         lines = tasks.milestone_billing_line_id | tasks.milestone_id.milestone_billing_line_ids
         ready = lines.filtered(
@@ -34,6 +37,7 @@ class ProjectTask(models.Model):
         )
         if ready:
             ready._complete(trigger="task_stage", strict=False)
+        (lines - ready)._forget_lost_triggers()
 
 
 class MilestoneBillingLine(models.Model):

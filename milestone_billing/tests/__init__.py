@@ -82,6 +82,7 @@ from . import test_tours
 from . import test_tours_business
 from . import test_tours_money
 from . import test_trigger_corners
+from . import test_trigger_remembered
 from . import test_view_access
 from . import test_webhook
 from . import test_workbook

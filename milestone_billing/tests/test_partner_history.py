@@ -35,7 +35,7 @@ class TestPartnerHistory(MilestoneBillingCommon):
             }
         )
 
-    def read(self, partners):
+    def read_all(self, partners):
         partners = partners.with_company(self.company)
         partners.invalidate_recordset()
         self.env.flush_all()
@@ -51,7 +51,7 @@ class TestPartnerHistory(MilestoneBillingCommon):
         return values, self.env.cr.sql_log_count - before
 
     def test_each_customer_has_its_own_and_that_of_its_contacts(self):
-        values, _count = self.read(self.groups + self.people)
+        values, _count = self.read_all(self.groups + self.people)
         none, no_enrolment = self.lines.browse(), self.enrolment.browse()
         expected = [
             (self.lines[0], self.enrolment, 250.0),
@@ -62,16 +62,16 @@ class TestPartnerHistory(MilestoneBillingCommon):
         self.assertEqual(values, expected * 2)
 
     def test_ten_customers_take_the_statements_of_one(self):
-        self.read(self.groups + self.people)
-        _values, one = self.read(self.groups[0])
-        _values, all_of_them = self.read(self.groups + self.people)
+        self.read_all(self.groups + self.people)
+        _values, one = self.read_all(self.groups[0])
+        _values, all_of_them = self.read_all(self.groups + self.people)
         self.assertLessEqual(all_of_them, one + 2)
 
     def test_the_newest_of_each_are_shown(self):
         more = self.create_order(partner_id=self.people[0].id).milestone_line_ids
         more.action_complete()
         with patch.object(res_partner_history, "HISTORY_MAX", 3):
-            values, _count = self.read(self.groups[:2])
+            values, _count = self.read_all(self.groups[:2])
         self.assertEqual(values[0][0].ids, sorted(more.ids, reverse=True)[:3])
         self.assertEqual(values[1][0], self.lines[1], "one busy customer takes nothing from another")
 
@@ -80,5 +80,5 @@ class TestPartnerHistory(MilestoneBillingCommon):
         self.assertFalse(new.milestone_history_ids or new.milestone_enrolment_ids)
         self.assertEqual(new.milestone_amount_paid, 0.0)
         self.people[1].active = False
-        values, _count = self.read(self.groups[1])
+        values, _count = self.read_all(self.groups[1])
         self.assertEqual(values, [(self.lines[1], self.enrolment.browse(), 500.0)])

@@ -75,6 +75,9 @@ class TestTriggerCorners(MilestoneBillingCommon):
         self.assertRecordValues(line, [{"state": "planned", "is_ready": False}])
         self.assertIn("needs proof of work", line.blocked_reason)
         self.assertIn("not billed yet: “Stage 1” needs proof of work", line.message_ids[0].body)
+        self.company.milestone_invoice_posting = "draft"
         line.proof_required = False
+        self.assertEqual((line.state, line.invoice_ids.state), ("approved", "draft"))
+        line.invoice_ids.unlink()
         self.assertTrue(line.is_ready)
         self.assertEqual(line.blocked_reason, "Its project milestone is reached: it can be completed.")
