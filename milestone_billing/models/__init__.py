@@ -144,6 +144,7 @@ from . import milestone_billing_change_renewal
 from . import milestone_billing_evidence_erasure_copies
 from . import milestone_billing_evidence_erasure_list
 from . import milestone_billing_enrolment
+from . import res_partner_approver
 from . import res_partner_history
 from . import sale_order_portal
 from . import milestone_billing_retainer

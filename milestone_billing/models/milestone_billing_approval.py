@@ -294,15 +294,12 @@ class MilestoneBillingLine(models.Model):
     _inherit = "milestone.billing.line"
 
     def _get_approvers(self):
-        """Give who is asked: the schedule's approvers, else the customer of the order.
+        """Give who is asked: the schedule's approvers, else the customer of the order; nobody who is archived.
 
         :rtype: list[tuple[res.partner, str, float]]
         """
         self.ensure_one()
-        approvers = self.sudo().schedule_id.approver_ids
-        if approvers:
-            return [(item.partner_id, item.role or "", item.amount_limit) for item in approvers]
-        return [(self.order_id.partner_id.sudo(), "", 0.0)]
+        return self.sudo().schedule_id._get_active_approvers()
 
     def _get_approver_values(self):
         return [
@@ -345,7 +342,11 @@ class MilestoneBillingLine(models.Model):
         return super()._get_obstacle() or self._get_quorum_obstacle()
 
     def _get_quorum_obstacle(self):
-        if not self.approval_required or not self.schedule_id.approver_ids:
+        if not self.approval_required:
+            return False
+        if not self._get_approvers():
+            return self._get_nobody_sentence()
+        if not self.schedule_id.approver_ids:
             return False
         able = [
             limit
@@ -362,3 +363,29 @@ class MilestoneBillingLine(models.Model):
             needed=needed,
             able=len(able),
         )
+
+    def _get_nobody_sentence(self):
+        schedule = self.sudo().schedule_id
+        people = schedule.approver_ids.partner_id or schedule.order_id.partner_id
+        return self.env._(
+            "Nobody is left to approve “%(name)s”, since these contacts are archived: %(people)s. Restore one of them, "
+            "or name another approver on the schedule.",
+            name=self.name,
+            people=", ".join(people.mapped("name")),
+        )
+
+
+class MilestoneBillingSchedule(models.Model):
+    _inherit = "milestone.billing.schedule"
+
+    def _get_active_approvers(self):
+        """Give the approvers of this schedule, else the customer of its order, without archived contacts.
+
+        :return: contact, role and limit of each.
+        :rtype: list[tuple[res.partner, str, float]]
+        """
+        self.ensure_one()
+        approvers = self.approver_ids
+        seats = [(item.partner_id, item.role or "", item.amount_limit) for item in approvers]
+        found = seats if approvers else [(self.order_id.partner_id, "", 0.0)]
+        return [seat for seat in found if seat[0].active]

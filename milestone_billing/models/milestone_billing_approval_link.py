@@ -131,6 +131,9 @@ class MilestoneBillingApprovalLink(models.Model):
         self.ensure_one()
         if self.approval_id.state in ("superseded", "cancelled") or self.revoked_on:
             self.write({"state": "failed", "failure": self.env._("Withdrawn before it was sent.")})
+        if not self.partner_id.active:
+            self.write({"state": "failed", "failure": self.env._("The contact is archived.")})
+            return
             return
         if not self.partner_id.email:
             self.write({"state": "no_address"})
@@ -209,7 +212,7 @@ class MilestoneBillingApprovalLink(models.Model):
         :rtype: str | bool
         """
         self.ensure_one()
-        if self.revoked_on:
+        if self.revoked_on or not self.partner_id.sudo().active:
             return "revoked"
         if not self.expires_on or self.expires_on <= fields.Datetime.now():
             return "expired"

@@ -123,7 +123,7 @@ class MilestoneBillingApproval(models.Model):
                 raise UserError(
                     self.env._("This submission is closed. Submit the milestone again to ask the client.")
                 )
-            seats = approval.seat_ids.filtered(lambda seat: not seat._get_decision())
+            seats = approval._get_waiting_seats()
             self.env["milestone.billing.approval.link"]._queue(seats, purpose="resend")
         return True
 
@@ -309,6 +309,8 @@ class MilestoneBillingLine(models.Model):
                 raise UserError(
                     self.env._("“%s” has no draft invoice. Complete the milestone first.", line.name)
                 )
+            if not line._get_approvers():
+                raise UserError(line._get_nobody_sentence())
         lines.approval_ids.filtered(lambda approval: approval.state == "requested")._supersede(
             self.env._("Submitted again.")
         )

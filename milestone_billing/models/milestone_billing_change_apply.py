@@ -60,12 +60,22 @@ class MilestoneBillingChange(models.Model):
         return self._try_out()
 
     def _prepare_link_values(self):
-        """Give the values of one link for each approver: those of the schedule, else the customer."""
-        approvers = self.schedule_id.approver_ids
-        seats = [(item.partner_id, item.role, item.amount_limit) for item in approvers]
+        """Give the values of one link for each approver: those of the schedule, else the customer.
+
+        :raise UserError: when all of them are archived.
+        """
+        seats = self.schedule_id.sudo()._get_active_approvers()
+        if not seats:
+            raise UserError(
+                self.env._(
+                    "Nobody is left to decide about %s: its approvers are archived. Restore one of the contacts, or "
+                    "name another approver on the schedule.",
+                    self.reference,
+                )
+            )
         return [
             {"change_id": self.id, "partner_id": partner.id, "role": role, "amount_limit": limit}
-            for partner, role, limit in seats or [(self.order_id.partner_id, False, 0.0)]
+            for partner, role, limit in seats
         ]
 
     def _freeze(self, milestones):

@@ -56,7 +56,7 @@ class MilestoneBillingChangeLink(models.Model):
         :rtype: str | bool
         """
         self.ensure_one()
-        if self.is_revoked:
+        if self.is_revoked or not self.partner_id.sudo().active:
             return "revoked"
         if self.expires_on and self.expires_on > fields.Datetime.now():
             return False

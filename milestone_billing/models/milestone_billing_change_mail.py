@@ -33,7 +33,7 @@ class MilestoneBillingChangeLink(models.Model):
                 return
 
     def _send_one(self):
-        if self.is_revoked:
+        if self.is_revoked or not self.partner_id.active:
             self.state = "sent"
             return
         change, partner = self.change_id, self.partner_id

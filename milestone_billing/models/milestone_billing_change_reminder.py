@@ -72,7 +72,11 @@ class MilestoneBillingChange(models.Model):
         return [("state", "=", "proposed"), ("expires_on", ">", fields.Datetime.now())]
 
     def _get_waiting_links(self):
-        return self.sudo()._get_active_links().filtered(lambda link: not link.decision)
+        return (
+            self.sudo()
+            ._get_active_links()
+            .filtered(lambda link: not link.decision and link.partner_id.active)
+        )
 
     def _get_reminder_source(self):
         """Override to name the version that is with the client."""

@@ -36,6 +36,14 @@ READY_QUERY = """(
             SELECT 1 FROM milestone_billing_line_proof_rel proof WHERE proof.line_id = queue.id))
        AND (queue.deposit_limit IS NULL OR queue.rounding >= (
             SELECT queue.deposits
+       AND (queue.approval_required IS NOT TRUE
+            OR (queue.kind = 'retainage_release' AND queue.ended_on IS NOT NULL)
+            OR CASE WHEN EXISTS (SELECT FROM milestone_billing_approver approver
+                                  WHERE approver.schedule_id = queue.schedule_id)
+                    THEN EXISTS (SELECT FROM milestone_billing_approver approver
+                                   JOIN res_partner person ON person.id = approver.partner_id
+                                  WHERE approver.schedule_id = queue.schedule_id AND person.active)
+                    ELSE (SELECT person.active FROM res_partner person WHERE person.id = queue.partner_id) END)
                    + COALESCE(SUM(item.untaxed_amount_invoiced) FILTER (
                        WHERE item.is_downpayment AND item.milestone_deposit_id IS NULL), 0)
                    - queue.rounding * ROUND(COALESCE(SUM(item.price_subtotal) FILTER (
@@ -217,6 +225,8 @@ class MilestoneBillingLine(models.Model):
         self.env["milestone.billing.schedule"].flush_model(["gate", "ended_on"])
         self.env["project.milestone"].flush_model(["is_reached"])
         self.env["project.task.type"].flush_model(["is_milestone_billing"])
+        self.env["milestone.billing.approver"].flush_model(["schedule_id", "partner_id"])
+        self.env["res.partner"].flush_model(["active"])
         self.env["project.task"].flush_model(
             [
                 "state",

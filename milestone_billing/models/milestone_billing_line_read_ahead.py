@@ -28,9 +28,14 @@ class MilestoneBillingLine(models.Model):
     def _read_ahead_to_bill(self):
         """Read what the invoices of these milestones are made from; what was read before is not read again."""
         self.order_id.milestone_line_ids.sudo()._read_allocations_ahead()
+        self._read_people_ahead()
+        for company, lines in self.grouped("company_id").items():
+            lines.with_company(company)._read_accounts_ahead()
+
+    def _read_people_ahead(self):
+        """Read the contacts of these milestones at once, before the first of them is looked at alone."""
         for company, lines in self.grouped("company_id").items():
             lines.with_company(company)._read_contacts_ahead()
-            lines.with_company(company)._read_accounts_ahead()
 
     def _read_allocations_ahead(self):
         """Read the allocations of these milestones by one statement, those of their documents among them.

@@ -41,11 +41,11 @@ class MilestoneBillingApproval(models.Model):
     _inherit = "milestone.billing.approval"
 
     def _get_waiting_seats(self):
-        """Give the seats of the approvers whose decision is waited for.
+        """Give the seats of the approvers whose decision is waited for; archived contacts are not asked.
 
         :rtype: milestone.billing.approval.seat
         """
-        return self.sudo().seat_ids.filtered(lambda seat: not seat._get_decision())
+        return self.sudo().seat_ids.filtered(lambda seat: seat.partner_id.active and not seat._get_decision())
 
 
 class MilestoneBillingLine(models.Model):

@@ -144,6 +144,7 @@ class MilestoneBillingLine(models.Model):
         lines = self._filter_unbilled()
         if skipped := self - lines:
             _logger.info("already billed or cancelled, skipped: %s", skipped.mapped("reference"))
+        lines._read_people_ahead()
         blocked = lines._get_completion_obstacles()
         if blocked and strict:
             raise UserError("\n".join(dict.fromkeys(blocked.values())))

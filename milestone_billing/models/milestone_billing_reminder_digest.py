@@ -86,6 +86,7 @@ class MilestoneBillingApprovalLink(models.Model):
                 link.purpose == "reminder"
                 and link.approval_id.state == "requested"
                 and not link.revoked_on
+                and link.partner_id.active
                 and link.partner_id.email
             )
         )

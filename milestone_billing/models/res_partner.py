@@ -45,6 +45,15 @@ class ResPartner(models.Model):
         :rtype: dict
         """
         self.ensure_one()
+        if not self.active:
+            note = self.env._("The contact is archived.")
+            return {
+                "partner_id": self.id,
+                "channel": False,
+                "state": "failed",
+                "note": note,
+                "address": False,
+            }
         number = self._phone_format(fname="phone")
         channel, reason = reminder_steps.choose_channel(
             wanted, self.milestone_reminder_preference, bool(self.email_normalized), bool(number)

@@ -13,6 +13,7 @@ from . import test_approval_portal
 from . import test_approval_race
 from . import test_approval_routes
 from . import test_approval_team
+from . import test_approver_archived
 from . import test_beside_milestones
 from . import test_change
 from . import test_change_client

@@ -18,6 +18,8 @@ class MergePartnerAutomatic(models.TransientModel):
         if len(known) == 1 and not self._is_in_evidence(dst_partner):
             dst_partner.sudo().milestone_evidence_ref = known[0].sudo().milestone_evidence_ref
             dst_partner.flush_recordset(["milestone_evidence_ref"])
+        else:
+            self._ask_again_instead_of(src_partners)
         return super()._update_foreign_keys(src_partners, dst_partner)
 
     @api.model
@@ -61,3 +63,23 @@ class MergePartnerAutomatic(models.TransientModel):
         for found in seats.grouped("schedule_id").values():
             kept = found.filtered(lambda seat: seat.partner_id == dst_partner)[:1] or found[:1]
             (found - kept).unlink()
+
+    @api.model
+    def _ask_again_instead_of(self, partners):
+        """Ask again what is with contacts that go: it names them, and who stays could not decide it in their name."""
+        seats = self.env["milestone.billing.approval.seat"].sudo()
+        seats.search(
+            [("partner_id", "in", partners.ids), ("approval_id.state", "=", "requested")]
+        ).approval_id._replace_changed({"approvers"})
+        links = self.env["milestone.billing.change.link"].sudo()
+        waiting = links.search(
+            [
+                ("partner_id", "in", partners.ids),
+                ("change_id.state", "=", "proposed"),
+                ("is_revoked", "=", False),
+            ]
+        )
+        for change in waiting.change_id:
+            change._withdraw_for_approvers(
+                self.env._("One of its approvers was merged with another contact. Propose it again.")
+            )

@@ -95,13 +95,12 @@ class MilestoneBillingBatch(models.TransientModel):
         :rtype: res.partner
         """
         if self.operation == "resend":
-            seats = line.sudo()._get_current_approval().seat_ids
-            return seats.filtered(lambda seat: not seat._get_decision()).partner_id
+            return line.sudo()._get_current_approval()._get_waiting_seats().partner_id
         if self.operation == "remind":
             return line.sudo()._get_reminder_partners(line._get_reminder_source()[0])
         if self.operation in ("hold", "open") or not line.approval_required:
             return self.env["res.partner"]
-        return line.sudo().schedule_id.approver_ids.partner_id or line.partner_id
+        return self.env["res.partner"].union(*(seat[0] for seat in line._get_approvers()))
 
     # === WHAT THE CLIENT RECEIVES ===
 
@@ -139,7 +138,7 @@ class MilestoneBillingBatch(models.TransientModel):
         if self.operation == "complete":
             line.action_complete()
         approval = line.sudo()._get_current_approval()
-        seat = approval.seat_ids.filtered(lambda item: not item._get_decision())[:1]
+        seat = approval._get_waiting_seats()[:1]
         link = approval.env["milestone.billing.approval.link"].create(
             {"seat_id": seat.id, "purpose": "resend"}
         )
