@@ -115,7 +115,7 @@ class AccountMove(models.Model):
         return self.fiscal_position_id.map_account(account) if self.fiscal_position_id else account
 
     def _get_retainage_term_key(self, terms):
-        date = self.invoice_date or self.date or fields.Date.context_today(self)
+        date = self.invoice_date or self.date or self.company_id._get_milestone_today()
         due = date + timedelta(days=self.milestone_line_id.schedule_id.retainage_due_days)
         latest = max((key["date_maturity"] for key in terms if key["date_maturity"]), default=due)
         return frozendict(

@@ -52,7 +52,7 @@ class AccountMove(models.Model):
         """Override of `account` to say when what is deducted for retainage is expected to be due."""
         for move in self.filtered(lambda move: move.milestone_retained_parts and move.state == "draft"):
             days = move.milestone_line_id.schedule_id.retainage_due_days
-            date = (move.invoice_date or fields.Date.context_today(move)) + timedelta(days=days)
+            date = (move.invoice_date or move.company_id._get_milestone_today()) + timedelta(days=days)
             move._get_retainage_items().filtered(lambda item: item.balance > 0).date_maturity = date
         return super()._post(soft)
 

@@ -222,7 +222,7 @@ class MilestoneBillingApproval(models.Model):
             "quorum": line._get_needed_approvals(amount),
             "level_required": line._get_required_level(amount),
             "is_deemed_acceptance": company.milestone_deemed_acceptance,
-            "expires_on": fields.Datetime.add(fields.Datetime.now(), days=company.milestone_link_days),
+            "expires_on": company._get_milestone_deadline(company.milestone_link_days),
         }
 
     def _prepare_seat_values(self):
@@ -314,7 +314,7 @@ class MilestoneBillingLine(models.Model):
         """
         company = self.company_id
         amount = move.currency_id._convert(
-            move.amount_total, company.currency_id, company, fields.Date.context_today(self)
+            move.amount_total, company.currency_id, company, company._get_milestone_today()
         )
         return Decimal(str(amount))
 

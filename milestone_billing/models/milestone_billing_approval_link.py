@@ -1,7 +1,6 @@
 import hashlib
 import secrets
 import uuid
-from datetime import timedelta
 
 from odoo import SUPERUSER_ID, api, fields, models
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
@@ -131,9 +130,9 @@ class MilestoneBillingApprovalLink(models.Model):
         self.ensure_one()
         if self.approval_id.state in ("superseded", "cancelled") or self.revoked_on:
             self.write({"state": "failed", "failure": self.env._("Withdrawn before it was sent.")})
+            return
         if not self.partner_id.active:
             self.write({"state": "failed", "failure": self.env._("The contact is archived.")})
-            return
             return
         if not self.partner_id.email:
             self.write({"state": "no_address"})
@@ -174,7 +173,7 @@ class MilestoneBillingApprovalLink(models.Model):
         self.sudo().write(
             {
                 "secret_sha256": hashlib.sha256(secret.encode()).hexdigest(),
-                "expires_on": fields.Datetime.now() + timedelta(days=days),
+                "expires_on": self.company_id.sudo()._get_milestone_deadline(days),
             }
         )
         return secret
@@ -265,12 +264,20 @@ class MilestoneBillingApprovalLink(models.Model):
         lang = self.partner_id.lang or self.approval_id.lang
         link = self.with_user(SUPERUSER_ID).with_context(
             lang=lang,
-            tz=self.partner_id.tz,
+            tz=self._get_mail_tz(),
             milestone_review_url=self._get_url(secret),
             milestone_not_me_url=self._get_url(secret, "/not-me"),
             milestone_chain_head=head,
         )
         return self._queue_mail(template.with_env(link.env), link)
+
+    def _get_mail_tz(self):
+        """Give the time zone of the days in the mail: deadlines are days of the company; a receipt is the reader's own.
+
+        :rtype: str
+        """
+        zone = self.company_id._get_milestone_tz()
+        return self.partner_id.tz or zone if self.purpose == "receipt" else zone
 
     def _get_template(self):
         """Give the mail template for the purpose of this link.

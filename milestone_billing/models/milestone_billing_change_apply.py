@@ -33,8 +33,8 @@ class MilestoneBillingChange(models.Model):
                 {
                     "state": "proposed",
                     "revision": change.revision + 1,
-                    "expires_on": fields.Datetime.add(
-                        fields.Datetime.now(), days=change.company_id.milestone_link_days
+                    "expires_on": change.company_id._get_milestone_deadline(
+                        change.company_id.milestone_link_days
                     ),
                 }
             )

@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 
-from odoo import SUPERUSER_ID, api, fields, models
+from odoo import SUPERUSER_ID, api, models
 from odoo.tools import consteq
 
 from ..tools.verify import link_proof
@@ -73,7 +73,7 @@ class MilestoneBillingChangeLink(models.Model):
         return secret
 
     def _get_link_expiry(self):
-        return fields.Datetime.add(fields.Datetime.now(), days=self.company_id.milestone_link_days)
+        return self.company_id._get_milestone_deadline(self.company_id.milestone_link_days)
 
     def _prepare_sent_data(self, mail, secret, field):
         """Keep a queued mail and give what its entry says about it.
@@ -120,7 +120,7 @@ class MilestoneBillingChangeLink(models.Model):
         base = f"{self.change_id.get_base_url()}/mc/{self.uuid}"
         record = self.with_user(SUPERUSER_ID).with_context(
             lang=self.partner_id.lang,
-            tz=self.partner_id.tz,
+            tz=self.company_id._get_milestone_tz(),
             milestone_change_url=f"{base}?k={secret}",
             milestone_not_me_url=f"{base}/not-me?k={secret}",
             milestone_chain_head=head,

@@ -82,8 +82,9 @@ class MilestoneBillingChange(models.Model):
         """Override to name the version that is with the client."""
         self.ensure_one()
         asked = self.sudo()._get_active_links()[:1].create_date
-        deadline = self.expires_on and self.expires_on.date()
-        anchors = reminder_steps.Anchors(asked and asked.date(), deadline)
+        today = self.company_id._get_milestone_today
+        deadline = self.expires_on and today(self.expires_on)
+        anchors = reminder_steps.Anchors(asked and today(asked), deadline)
         return "approval", f"change,{self.id},{self.revision}", anchors
 
     def _get_reminder_partners(self, _purpose):

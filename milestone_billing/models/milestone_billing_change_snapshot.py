@@ -3,7 +3,7 @@
 import secrets
 from decimal import Decimal
 
-from odoo import fields, models
+from odoo import models
 from odoo.tools import formatLang
 
 from ..tools.approval_rules import needed_approvals, required_level
@@ -76,7 +76,7 @@ class MilestoneBillingChange(models.Model):
         """
         company = self.company_id
         amount = self.currency_id._convert(
-            abs(self.amount_total), company.currency_id, company, fields.Date.context_today(self)
+            abs(self.amount_total), company.currency_id, company, company._get_milestone_today()
         )
         limit, passkey = company.milestone_level2_above, company.milestone_passkey_above
         return required_level(

@@ -28,7 +28,7 @@ class MilestoneBillingSchedule(models.Model):
                     deposit.name,
                 )
             )
-        credit = invoice._reverse_moves([{"invoice_date": fields.Date.context_today(self)}])
+        credit = invoice._reverse_moves([{"invoice_date": invoice.company_id._get_milestone_today()}])
         deposit._limit_refund(credit)
         return credit._post_end_credit()
 
@@ -174,7 +174,7 @@ class AccountMove(models.Model):
         """
         credits = self.browse()
         for move in self.sorted(lambda move: (move.milestone_step, move.id), reverse=True):
-            values = {"invoice_date": fields.Date.context_today(self)}
+            values = {"invoice_date": move.company_id._get_milestone_today()}
             credits += move.sudo()._reverse_moves([values])._post_end_credit()
         return credits
 
@@ -185,7 +185,8 @@ class AccountMove(models.Model):
         :rtype: account.move
         """
         line, values = self.milestone_line_id, {"milestone_from_retainage": True}
-        credit = self._reverse_moves([{**values, "invoice_date": fields.Date.context_today(self)}])
+        today = self.company_id._get_milestone_today()
+        credit = self._reverse_moves([{**values, "invoice_date": today}])
         amounts = self._split_held(held)
         for item in credit.invoice_line_ids.filtered(lambda item: item.display_type == "product"):
             order_line = item.sale_line_ids[:1]

@@ -4,7 +4,7 @@ import io
 import json
 from datetime import date
 
-from odoo import fields, models
+from odoo import models
 from odoo.tools.pdf import PdfReader, PdfWriter
 
 from ..tools import dispute
@@ -61,7 +61,7 @@ class MilestoneBillingLine(models.Model):
             *((_count_pages(pdf), len(pdf)) for pdf in (certificate, timeline))
         )
         visa = dispute.visa_ce3(
-            self._prepare_purchase(story), self._get_prior_purchases(), fields.Date.today()
+            self._prepare_purchase(story), self._get_prior_purchases(), self.company_id._get_milestone_today()
         )
         declaration = DECLARATION.format(
             seller=self.company_id.name, reference=self.reference, title=self.name
@@ -105,7 +105,7 @@ class MilestoneBillingLine(models.Model):
         return dispute.Purchase(
             reference=self.reference or "",
             description=self.name,
-            paid_on=date.fromisoformat(paid_on) if paid_on else fields.Date.today(),
+            paid_on=date.fromisoformat(paid_on) if paid_on else self.company_id._get_milestone_today(),
             charge=next(filter(None, reversed(charges)), ""),
             identifiers=dispute.identifiers(story["events"]),
         )

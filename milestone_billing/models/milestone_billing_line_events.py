@@ -3,8 +3,9 @@
 import logging
 from contextlib import contextmanager
 
-from odoo import api, fields, models
+from odoo import api, models
 from odoo.exceptions import RedirectWarning, UserError
+from odoo.fields import Domain
 
 _logger = logging.getLogger(__name__)
 
@@ -157,15 +158,21 @@ class MilestoneBillingLine(models.Model):
     @api.model
     def _cron_complete_due(self, chunk=200):
         """Complete milestones whose date has come, in chunks that are committed one by one."""
+        come = Domain.OR(
+            Domain("company_id", "in", company_ids) & Domain("trigger_date", "<=", day)
+            for day, company_ids in self.env["res.company"]._get_milestone_days().items()
+        )
         due = self.search(
-            [
-                ("trigger", "=", "date"),
-                ("trigger_date", "<=", fields.Date.context_today(self)),
-                ("state", "=", "planned"),
-                ("reopened_on", "=", False),
-                ("is_on_hold", "=", False),
-                ("order_id.state", "=", "sale"),
-            ]
+            come
+            & Domain(
+                [
+                    ("trigger", "=", "date"),
+                    ("state", "=", "planned"),
+                    ("reopened_on", "=", False),
+                    ("is_on_hold", "=", False),
+                    ("order_id.state", "=", "sale"),
+                ]
+            )
         )
         self._complete_in_chunks(due, "date", chunk)
 

@@ -1,5 +1,7 @@
 """The work queue: what can be billed now, what waits for whom, and since when."""
 
+import json
+
 from odoo import api, fields, models
 from odoo.addons.project.models.project_task import CLOSED_STATES
 from odoo.fields import Domain
@@ -34,8 +36,6 @@ READY_QUERY = """(
        AND (queue.po_required IS NOT TRUE OR COALESCE(queue.client_order_ref, '') != '')
        AND (queue.proof_required IS NOT TRUE OR EXISTS (
             SELECT 1 FROM milestone_billing_line_proof_rel proof WHERE proof.line_id = queue.id))
-       AND (queue.deposit_limit IS NULL OR queue.rounding >= (
-            SELECT queue.deposits
        AND (queue.approval_required IS NOT TRUE
             OR (queue.kind = 'retainage_release' AND queue.ended_on IS NOT NULL)
             OR CASE WHEN EXISTS (SELECT FROM milestone_billing_approver approver
@@ -44,6 +44,8 @@ READY_QUERY = """(
                                    JOIN res_partner person ON person.id = approver.partner_id
                                   WHERE approver.schedule_id = queue.schedule_id AND person.active)
                     ELSE (SELECT person.active FROM res_partner person WHERE person.id = queue.partner_id) END)
+       AND (queue.deposit_limit IS NULL OR queue.rounding >= (
+            SELECT queue.deposits
                    + COALESCE(SUM(item.untaxed_amount_invoiced) FILTER (
                        WHERE item.is_downpayment AND item.milestone_deposit_id IS NULL), 0)
                    - queue.rounding * ROUND(COALESCE(SUM(item.price_subtotal) FILTER (
@@ -73,7 +75,7 @@ READY_QUERY = """(
             OR queue.previous_status IS NULL OR queue.previous_status IN ('paid', 'before')
             OR COALESCE(queue.previous_total, 0) = 0)
        AND CASE queue.trigger
-           WHEN 'date' THEN queue.trigger_date <= %(today)s
+           WHEN 'date' THEN queue.trigger_date <= (%(days)s::jsonb ->> queue.company_id::text)::date
            WHEN 'previous_paid' THEN queue.previous_status IN ('paid', 'before')
            WHEN 'manual' THEN queue.planned_count = 1
            WHEN 'order_confirmed' THEN queue.planned_count = 1
@@ -149,7 +151,7 @@ class MilestoneBillingLine(models.Model):
     def _compute_date_expected(self):
         for line in self:
             line.date_expected = (
-                (line.completed_on and fields.Date.context_today(line, line.completed_on))
+                (line.completed_on and line.company_id._get_milestone_today(line.completed_on))
                 or line.trigger_date
                 or line.project_milestone_id.sudo().deadline
             )
@@ -188,7 +190,7 @@ class MilestoneBillingLine(models.Model):
         if self.trigger in ("project_milestone", "task_stage"):
             return self.project_milestone_id.is_reached or self._is_work_done()
         if self.trigger == "date":
-            return bool(self.trigger_date) and self.trigger_date <= fields.Date.context_today(self)
+            return bool(self.trigger_date) and self.trigger_date <= self.company_id._get_milestone_today()
         if self.trigger == "previous_paid":
             return self._get_previous_line()._is_settled()
         previous = self._get_previous_lines()
@@ -223,10 +225,10 @@ class MilestoneBillingLine(models.Model):
         )
         self.env["res.company"].flush_model(["milestone_deposit_policy", "milestone_deposit_limit"])
         self.env["milestone.billing.schedule"].flush_model(["gate", "ended_on"])
-        self.env["project.milestone"].flush_model(["is_reached"])
-        self.env["project.task.type"].flush_model(["is_milestone_billing"])
         self.env["milestone.billing.approver"].flush_model(["schedule_id", "partner_id"])
         self.env["res.partner"].flush_model(["active"])
+        self.env["project.milestone"].flush_model(["is_reached"])
+        self.env["project.task.type"].flush_model(["is_milestone_billing"])
         self.env["project.task"].flush_model(
             [
                 "state",
@@ -241,7 +243,12 @@ class MilestoneBillingLine(models.Model):
             ["state", "amount_retained", "milestone_line_id", "milestone_document"]
         )
         self.env["milestone.billing.opening"].flush_model(["schedule_id", "is_booked", "amount_retained"])
-        return SQL(READY_QUERY, today=fields.Date.context_today(self), closed=tuple(CLOSED_STATES))
+        days = {
+            company_id: fields.Date.to_string(day)
+            for day, company_ids in self.env["res.company"]._get_milestone_days().items()
+            for company_id in company_ids
+        }
+        return SQL(READY_QUERY, days=json.dumps(days), closed=tuple(CLOSED_STATES))
 
     @api.depends("state", "gate_opened_on", "schedule_id.gate", "order_id.milestone_line_ids.invoice_status")
     def _compute_is_blocked_by_payment(self):

@@ -75,8 +75,9 @@ class MilestoneBillingLine(models.Model):
         self.ensure_one()
         if self.state == "submitted":
             request = self._get_open_submission()
-            start = request.create_date and request.create_date.date()
-            deadline = request.expires_on and request.expires_on.date()
+            today = self.company_id._get_milestone_today
+            start = request.create_date and today(request.create_date)
+            deadline = request.expires_on and today(request.expires_on)
             return "approval", f"approval,{request.id}", reminder_steps.Anchors(start, deadline)
         invoice = self._get_live_invoice()
         anchors = reminder_steps.Anchors(invoice.invoice_date, invoice.invoice_date_due)
@@ -116,12 +117,12 @@ class MilestoneBillingLine(models.Model):
         self.ensure_one()
         if not self.filtered_domain(self._get_reminded_domain()):
             return self.env._("It waits neither for a decision nor for a payment.")
-        today = fields.Date.context_today(self)
+        today = self.company_id._get_milestone_today()
         sent = self.sudo().reminder_ids.filtered(
             lambda item: (
                 item.state == "sent"
                 and item.channel != "activity"
-                and fields.Date.context_today(self, item.create_date) == today
+                and self.company_id._get_milestone_today(item.create_date) == today
             )
         )
         return self.env._("The client was reminded of it today.") if sent else False

@@ -195,7 +195,11 @@ class MilestoneBillingLine(models.Model):
         )
         drafts = to_post.invoice_ids.filtered(lambda move: move.milestone_claim and move.state == "draft")
         if drafts:
-            drafts.sudo()._post()
+            # Odoo dates an invoice by whoever is at work: a client in another zone, or a job that has none.
+            for zone, moves in (
+                drafts.sudo().grouped(lambda move: move.company_id._get_milestone_tz()).items()
+            ):
+                moves.with_context(tz=zone)._post()
 
     def _reopen(self):
         """Bring milestones whose document is gone back to planned; their history stays."""

@@ -43,7 +43,7 @@ class MilestoneBillingReminder(models.Model):
         """
         self.ensure_one()
         reminders = (self | self.member_ids).sorted(
-            lambda item: (item.date_due or fields.Date.today(), item.id)
+            lambda item: (item.date_due or item.company_id._get_milestone_today(), item.id)
         )
         return [
             {
@@ -123,7 +123,7 @@ class MilestoneBillingApprovalLink(models.Model):
         template = self.env.ref("milestone_billing.mail_template_approval_digest").sudo()
         record = first.with_user(SUPERUSER_ID).with_context(
             lang=first.partner_id.lang or first.approval_id.lang,
-            tz=first.partner_id.tz,
+            tz=first._get_mail_tz(),
             milestone_digest_urls=urls,
         )
         return first._queue_mail(template.with_env(record.env), record)

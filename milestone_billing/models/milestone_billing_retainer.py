@@ -44,7 +44,7 @@ class MilestoneBillingRetainer(models.Model):
     date_next = fields.Date(
         string="Next Period",
         required=True,
-        default=fields.Date.context_today,
+        default=lambda self: self.env.company._get_milestone_today(),
         help="First day of what is billed next.",
     )
     days_ahead = fields.Integer(
@@ -221,14 +221,14 @@ class MilestoneBillingRetainer(models.Model):
 
     def _settle_over(self):
         """Settle the periods that are over, the oldest first."""
-        today = fields.Date.context_today(self)
+        today = self.company_id._get_milestone_today()
         for period in self.period_ids.sorted("date_from").filtered(
             lambda item: item.state == "open" and item.date_to and item.date_to < today
         ):
             period._settle()
 
     def _run(self):
-        today = fields.Date.context_today(self)
+        today = self.company_id._get_milestone_today()
         self._settle_over()
         self.period_ids.filtered(lambda item: item.state == "open")._warn_if_used_up()
         if self.period == "block":

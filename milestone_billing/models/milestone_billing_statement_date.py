@@ -26,7 +26,7 @@ class MilestoneBillingSchedule(models.Model):
         """Keep the contract sum with its day when it is another one than before."""
         for schedule in self:
             history = list(schedule.contract_history or ())
-            day = fields.Date.to_string(fields.Date.context_today(schedule))
+            day = fields.Date.to_string(schedule.company_id._get_milestone_today())
             rounding = schedule.currency_id.rounding
             total = to_text(schedule._get_contract_units()[1], rounding)
             if history and history[-1][1] == total:

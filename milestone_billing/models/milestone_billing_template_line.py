@@ -80,7 +80,7 @@ class MilestoneBillingTemplateLine(models.Model):
             "description": self.description,
             "kind": self.kind,
             "trigger": self.trigger,
-            "trigger_date": self._get_trigger_date(),
+            "trigger_date": self._get_trigger_date(order.company_id),
             "amount_type": self.amount_type,
             "percent": self.percent,
             "amount_fixed": self.amount_fixed,
@@ -111,12 +111,13 @@ class MilestoneBillingTemplateLine(models.Model):
             ],
         }
 
-    def _get_trigger_date(self):
+    def _get_trigger_date(self, company):
         """Give the day of a milestone on a date, counted from today.
 
+        :param company: whose day counts.
         :rtype: date | bool
         """
         self.ensure_one()
         if self.trigger != "date":
             return False
-        return fields.Date.add(fields.Date.context_today(self), months=self.trigger_months)
+        return fields.Date.add(company._get_milestone_today(), months=self.trigger_months)

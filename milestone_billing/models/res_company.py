@@ -1,7 +1,9 @@
 from datetime import UTC, datetime, time, timedelta
 
-from odoo import fields, models
+import pytz
+from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.fields import Domain
 
 
 class ResCompany(models.Model):
@@ -88,15 +90,61 @@ class ResCompany(models.Model):
         "CHECK (milestone_link_days > 0)", "A review link must be valid for at least one day."
     )
 
+    # === DAYS ===
+
+    def _get_milestone_tz(self):
+        """Give the time zone in which the days of this company begin: its own, else that of whoever works on it.
+
+        Clients have time zones of their own, which say nothing about the company's days; jobs run without any.
+
+        :rtype: str
+        """
+        company, user = (self or self.env.company).sudo(), self.env.user
+        return (
+            company.partner_id.tz or (not user.share and user.tz) or company.resource_calendar_id.tz or "UTC"
+        )
+
+    def _get_milestone_today(self, moment=None):
+        """Give the day that a moment falls on where this company is.
+
+        :param datetime moment: in UTC as fields hold it; now without.
+        :rtype: datetime.date
+        """
+        zone = pytz.timezone(self._get_milestone_tz())
+        return pytz.utc.localize(moment or fields.Datetime.now()).astimezone(zone).date()
+
+    def _get_milestone_deadline(self, days):
+        """Give the last moment of the day that is so many days away where this company is.
+
+        :param int days: how many.
+        :return: in UTC, as fields hold it.
+        :rtype: datetime
+        """
+        zone = pytz.timezone(self._get_milestone_tz())
+        day = self._get_milestone_today() + timedelta(days=days)
+        local = zone.localize(datetime.combine(day, time(23, 59, 59)))
+        return local.astimezone(pytz.utc).replace(tzinfo=None)
+
+    @api.model
+    def _get_milestone_days(self):
+        """Give today of every company, for searches over all of them.
+
+        :return: company ids by day; there are two or three days on earth at any time.
+        :rtype: dict[datetime.date, list[int]]
+        """
+        days = {}
+        for company in self.sudo().with_context(active_test=False).search(Domain.TRUE).with_env(self.env):
+            days.setdefault(company._get_milestone_today(), []).append(company.id)
+        return days
+
     def _get_milestone_calendar(self):
         """Give today and the working days of this company, leaves taken off.
 
-        :return: today in the time zone of the calendar, and a function that tells working days.
+        :return: today where the company is, and a function that tells working days.
         :rtype: tuple[datetime.date, Callable]
         """
         self.ensure_one()
-        calendar = self.resource_calendar_id.sudo()
-        today = fields.Date.context_today(self.with_context(tz=calendar.tz or self.env.context.get("tz")))
+        calendar, today = self.resource_calendar_id.sudo(), self._get_milestone_today()
         if not calendar:
             return today, lambda day: day.weekday() < 5
         first, last = (

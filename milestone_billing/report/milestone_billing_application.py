@@ -1,6 +1,6 @@
 """The application for payment: schedule of values and nine-line summary, as of one document."""
 
-from odoo import api, fields, models
+from odoo import api, models
 from odoo.exceptions import AccessError
 
 from ..tools import statement
@@ -94,7 +94,7 @@ class ReportMilestoneBillingApplication(models.AbstractModel):
             "number": number,
             "move": move,
             "before": stage.opening_ids.filtered("is_booked") if not move else stage.opening_ids.browse(),
-            "date": move.invoice_date or fields.Date.context_today(self),
+            "date": move.invoice_date or schedule.company_id._get_milestone_today(),
             "currency": schedule.sudo().currency_id,
             "rows": rows,
             "totals": self.with_context(lang=lang)._prepare_totals(rows, schedule.sudo().currency_id),

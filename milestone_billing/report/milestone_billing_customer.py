@@ -1,6 +1,6 @@
 """The customer's statement: each milestone with its documents, and what is open, by contract."""
 
-from odoo import api, fields, models
+from odoo import api, models
 
 from ..models.milestone_billing_statement_customer import ACCOUNT_COLUMNS
 
@@ -52,7 +52,7 @@ class ReportMilestoneBillingCustomer(models.AbstractModel):
             "partner": partner.sudo(),
             "company": company.sudo(),
             "lang": lang,
-            "date": fields.Date.context_today(self),
+            "date": company._get_milestone_today(),
             "contracts": contracts,
             "totals": self._prepare_totals(contracts),
         }

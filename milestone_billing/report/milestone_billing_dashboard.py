@@ -144,7 +144,7 @@ class MilestoneBillingDashboard(models.AbstractModel):
         :return: `average` (None without data) and `trend`, one row a month.
         :rtype: dict
         """
-        since = start_of(fields.Date.context_today(self) - timedelta(days=365), "month")
+        since = start_of(self.env.company._get_milestone_today() - timedelta(days=365), "month")
         ledger = self.env["milestone.billing.ledger"]
         self.env["milestone.billing.line"].flush_model(["completed_on"])
         query = ledger._search(self._own([("fact", "=", "paid"), ("line_id.invoice_status", "=", "paid")]))
@@ -175,7 +175,7 @@ class MilestoneBillingDashboard(models.AbstractModel):
 
         :rtype: list[dict]
         """
-        today = fields.Date.context_today(self)
+        today = self.env.company._get_milestone_today()
         first = start_of(today - timedelta(days=335), "month")
         last = start_of(today + timedelta(days=365), "month")
         delay = self._get_delay(average_days)

@@ -1,4 +1,4 @@
-from odoo import api, fields, models
+from odoo import api, models
 
 
 class ReportMilestoneBillingRetainer(models.AbstractModel):
@@ -22,5 +22,5 @@ class ReportMilestoneBillingRetainer(models.AbstractModel):
         return {
             **retainer._prepare_statement(),
             "lang": lang,
-            "date": fields.Date.context_today(self),
+            "date": retainer.company_id._get_milestone_today(),
         }

@@ -1,5 +1,5 @@
 # `_` is self.env._ wherever it is used here. pylint: disable=prefer-env-translation
-from odoo import api, fields, models
+from odoo import api, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import split_every
 
@@ -38,7 +38,7 @@ class MilestoneBillingWorkbook(models.AbstractModel):
                     kinds=", ".join(KINDS),
                 )
             )
-        day = day or fields.Date.context_today(self)
+        day = day or self.env.company._get_milestone_today()
         if schedules is None:
             schedules = self.env["milestone.billing.schedule"].search(
                 [("company_id", "=", self.env.company.id), ("order_id.state", "=", "sale")], order="id"
@@ -234,7 +234,7 @@ class MilestoneBillingWorkbook(models.AbstractModel):
         """Give what is open on its due date and what is planned after the usual days, as the dashboard does."""
         Dashboard = self.env["milestone.billing.dashboard"]
         delay = Dashboard._get_delay(Dashboard._get_days_to_cash()["average"])
-        today = fields.Date.context_today(self)
+        today = self.env.company._get_milestone_today()
         facts = self.env["milestone.billing.ledger"].search(
             [("company_id", "=", self.env.company.id), ("fact", "in", ("open", "planned", "draft"))],
             order="date, id",

@@ -23,6 +23,12 @@ class TestClick(ApprovalCommon):
         self.env.flush_all()
         return self.env.cr.sql_log_count - before
 
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # As everybody has who logs in with a browser.
+        cls.env.user.tz = "Europe/Brussels"
+
     def create_planned(self):
         """Create a confirmed order of five lines in four stages that need approval; give the first stage."""
         order = self.create_order(

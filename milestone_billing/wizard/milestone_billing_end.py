@@ -222,7 +222,7 @@ class MilestoneBillingEnd(models.TransientModel):
         """Cancel the order, record what was done and see that statement and ledger agree."""
         schedule, order = self.schedule_id, self.order_id
         order.with_context(milestone_internal_write=INTERNAL_WRITE).action_cancel()
-        schedule.ended_on = fields.Date.context_today(self)
+        schedule.ended_on = schedule.company_id._get_milestone_today()
         schedule._note_contract_sum()
         lines = self.env["milestone.billing.line"].union(*touched)
         lines._log_evidence("contract.ended", data=lambda line: {"done": touched[line]})

@@ -35,7 +35,7 @@ class MilestoneBillingPeriodEnd(models.TransientModel):
 
     @api.model
     def _get_default_date(self):
-        return fields.Date.context_today(self).replace(day=1) - timedelta(days=1)
+        return self.env.company._get_milestone_today().replace(day=1) - timedelta(days=1)
 
     @api.model
     def _get_default_journal(self):
