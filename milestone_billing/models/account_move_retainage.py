@@ -85,7 +85,7 @@ class AccountMove(models.Model):
         result[self._get_retainage_term_key(terms)] = {
             "amount_currency": retained,
             "balance": balance,
-            "account_id": self.company_id._get_milestone_retainage_account().id,
+            "account_id": self._get_retainage_account().id,
         }
         return result
 
@@ -103,6 +103,10 @@ class AccountMove(models.Model):
         retained = min(self._get_term_retainage(), abs(total)) * (1 if total >= 0 else -1)
         rate = total_balance / total if total else 0.0
         return retained, self.company_currency_id.round(retained * rate)
+
+    def _get_retainage_account(self):
+        account = self.sudo().milestone_line_id.schedule_id.retainage_account_id
+        return account or self.company_id._get_milestone_retainage_account()
 
     def _get_trade_account(self):
         existing = self.line_ids.filtered(
@@ -357,7 +361,7 @@ class AccountMoveLine(models.Model):
         result = super()._compute_account_id()
         for line in self.filtered(lambda item: item.display_type == "payment_term"):
             if line.milestone_retainage:
-                line.account_id = line.company_id._get_milestone_retainage_account()
+                line.account_id = line.move_id._get_retainage_account()
             elif line.move_id._get_term_retainage():
                 line.account_id = line.move_id._get_trade_account()
         return result
@@ -368,7 +372,7 @@ class AccountMoveLine(models.Model):
             lambda line: (
                 line.milestone_retainage
                 and line.display_type == "product"
-                and line.account_id == line.company_id.milestone_retainage_account_id
+                and line.account_id == line.move_id._get_retainage_account()
             )
         )
         return super(AccountMoveLine, self - given_back)._check_payable_receivable()

@@ -4,6 +4,7 @@ from odoo import Command, api, fields, models
 from odoo.exceptions import AccessError, UserError
 
 from ..tools.context import drop_defaults
+from ..tools.money import fraction
 from .milestone_billing_line_state import INTERNAL_WRITE
 
 PROTECTED = {
@@ -286,8 +287,7 @@ class MilestoneBillingSchedule(models.Model):
         )
 
     def _propose_change(self, lines, name, reason, billing):
-        allowed = {"order_line_id", "product_id", "quantity", "price_unit", "name"}
-        positions = [{key: value for key, value in line.items() if key in allowed} for line in lines]
+        positions = [self._read_position(line) for line in lines] if isinstance(lines, list | tuple) else []
         change = self.env["milestone.billing.change"].create(
             {
                 "order_id": self.order_id.id,
@@ -299,3 +299,24 @@ class MilestoneBillingSchedule(models.Model):
         )
         change.action_propose()
         return change
+
+    @api.model
+    def _read_position(self, line):
+        """Read one position of a proposal as it was sent.
+
+        :raise UserError: for what is no position.
+        """
+        if not isinstance(line, dict):
+            raise UserError(self.env._("“%s” is no position. Send an object with its fields.", line))
+        for name in ("quantity", "price_unit"):
+            try:
+                fraction(line.get(name, 0))
+            except (ArithmeticError, ValueError):
+                raise UserError(
+                    self.env._("“%s” is not an amount. Send a decimal number.", line[name])
+                ) from None
+        for name in ("order_line_id", "product_id"):
+            if not isinstance(line.get(name, False), int):
+                raise UserError(self.env._("“%s” is no id. Send a whole number.", line[name]))
+        allowed = {"order_line_id", "product_id", "quantity", "price_unit", "name"}
+        return {name: value for name, value in line.items() if name in allowed}

@@ -61,6 +61,12 @@ class MilestoneBillingSchedule(models.Model):
     retainage_due_days = fields.Integer(
         default=365, help="Days after the invoice on which what is held back is expected to be due."
     )
+    retainage_account_id = fields.Many2one(
+        "account.account",
+        readonly=True,
+        copy=False,
+        help="Where the retainage of this order stands: all its documents stay on the account that the first one used.",
+    )
     amount_retained = fields.Monetary(
         string="Retainage Held",
         compute="_compute_amount_retained",
@@ -82,6 +88,17 @@ class MilestoneBillingSchedule(models.Model):
             schedule.amount_retained = to_float(schedule._get_held_units(), schedule.currency_id.rounding)
 
     # === WHAT A DOCUMENT HOLDS BACK ===
+
+    def _get_retainage_account(self):
+        """Give the account of this order's retainage; it stays when the company chooses another one.
+
+        :rtype: account.account
+        """
+        self.ensure_one()
+        schedule = self.sudo()
+        if not schedule.retainage_account_id:
+            schedule.retainage_account_id = schedule.company_id._get_milestone_retainage_account()
+        return schedule.retainage_account_id
 
     def _get_retainage_terms(self):
         """Read the agreed retainage for the engine.
@@ -365,7 +382,7 @@ class MilestoneBillingLine(models.Model):
         :param float amount: what is given back, in the currency of the order.
         :rtype: dict
         """
-        account = self.company_id._get_milestone_retainage_account()
+        account = self.schedule_id._get_retainage_account()
         return {
             "display_type": "product",
             "name": self.env._("Retainage released, %s", self.order_id.name),

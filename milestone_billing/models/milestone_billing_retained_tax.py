@@ -216,6 +216,7 @@ class MilestoneBillingLine(models.Model):
         :param dict pots: see `_get_retained_pots`; changed in place.
         """
         values["amount_retained"] = to_float(retained, self.currency_id.rounding)
+        self.schedule_id._get_retainage_account()
         sign = -1 if values["move_type"] == "out_refund" else 1
         pot = pots.get(self.schedule_id)
         if pot is not None:

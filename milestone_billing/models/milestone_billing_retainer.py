@@ -340,7 +340,7 @@ class MilestoneBillingRetainerPeriod(models.Model):
 
     def _treat_overage(self, hours):
         retainer = self.retainer_id._in_client_language()
-        if retainer.overage == "bill" and retainer.overage_rate:
+        if retainer.overage == "bill" and retainer.overage_rate and retainer.order_id.state != "cancel":
             amount = retainer.currency_id.round(float(hours * Decimal(str(retainer.overage_rate))))
             text = retainer.env._(
                 "%(name)s: %(hours)s hours beyond, %(start)s to %(end)s",

@@ -69,6 +69,10 @@ class MilestoneBillingRetainerPeriod(models.Model):
         :raise UserError: while one of these periods is not invoiced: there is nothing to give back yet.
         """
         self.ensure_one()
+        if self.retainer_id.order_id.state == "cancel":
+            # The end of the contract has settled what was billed: its order refunds nothing any more.
+            self._close_early(Decimal(0))
+            return
         origins = self.browse(layer.key for layer in layers)
         (self | origins)._check_invoiced()
         rounding = self.retainer_id.currency_id.rounding

@@ -12,6 +12,7 @@ PROTECTED = {
     "contract_history",
     "lock_version",
     "ended_on",
+    "retainage_account_id",
     "tie_out_state",
     "tie_out_on",
     "tie_out_note",

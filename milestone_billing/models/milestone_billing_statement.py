@@ -1,6 +1,7 @@
 """The statement of a contract: the one engine behind invoice, portal, workbook and certificate."""
 
 from odoo import api, models
+from odoo.exceptions import UserError
 
 from ..tools import statement
 from ..tools.money import to_text, to_units
@@ -78,9 +79,12 @@ class MilestoneBillingSchedule(models.Model):
         }
 
     def _browse_as_of_line(self, as_of_line):
-        line = as_of_line or self.env["milestone.billing.line"]
-        if isinstance(line, int):
-            line = line and self.env["milestone.billing.line"].browse(line)
+        Line = self.env["milestone.billing.line"]
+        line = as_of_line or Line
+        if isinstance(line, int) and not isinstance(line, bool):
+            line = Line.browse(line)
+        if not isinstance(line, type(Line)):
+            raise UserError(self.env._("“%s” is no milestone. Send its id.", as_of_line))
         return line.sudo() & self.order_id.milestone_line_ids
 
     def _get_scheduled_units(self):

@@ -173,7 +173,24 @@ class MilestoneBillingSchedule(models.Model):
                         move_line_ids=items.ids,
                     )
                 )
-        return found
+        return found or self._tie_out_open_retainage()
+
+    def _tie_out_open_retainage(self):
+        """What is held is what is open on the retainage account: only documents of the order clear it."""
+        moves, rounding = self._get_documents(), self.currency_id.rounding
+        items = moves.line_ids.filtered("milestone_retainage")
+        expected = to_units(sum(items.mapped("amount_currency")), rounding)
+        actual = to_units(sum(items.mapped("amount_residual_currency")), rounding)
+        if expected == actual:
+            return []
+        partials = items.matched_debit_ids | items.matched_credit_ids
+        others = (partials.debit_move_id | partials.credit_move_id) - moves.line_ids
+        message = self.env._(
+            "Retainage of %(order)s is matched with %(entries)s, which is no document of its milestones.",
+            order=self.order_id.name,
+            entries=", ".join(others.move_id.mapped("display_name")),
+        )
+        return [self._prepare_difference("retainage", message, expected, actual, move_line_ids=others.ids)]
 
     def _tie_out_statement(self):
         """Completed to date is what the journal items say, retainage and tax aside, plus the opening balance."""

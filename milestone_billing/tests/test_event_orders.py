@@ -208,6 +208,48 @@ class TestEventOrders(EventOrderCommon):
         self.assertEqual(sum(credits.mapped("amount_total")), 250.0)
         self.assertEqual(self.get_open_retainage(order), {})
 
+    def test_retainage_stays_on_its_account(self):
+        other = self.retainage.copy({"code": "119999", "name": "Other Retainage"})
+        for tax in ("now", "release"):
+            with self.subTest(tax=tax):
+                self.company.milestone_retainage_account_id = self.retainage
+                order = self.create_net_order(retainage_tax=tax)
+                order.milestone_line_ids[:2].action_complete()
+                self.company.milestone_retainage_account_id = other
+                order.milestone_line_ids[2].action_complete()
+                self.credit(order.milestone_line_ids[0].invoice_ids)
+                order.milestone_schedule_id.release_retainage()
+                moves = order.milestone_line_ids.invoice_ids
+                self.assertEqual(moves.line_ids.filtered("milestone_retainage").account_id, self.retainage)
+                self.assertEqual(self.balance(self.retainage, order), 0.0)
+                self.assertEqual(self.get_open_retainage(order), {})
+                self.assertTiedOut(order)
+        order = self.create_net_order()
+        order.milestone_line_ids[0].action_complete()
+        held = order.milestone_line_ids.invoice_ids.line_ids.filtered("milestone_retainage")
+        self.assertEqual(held.account_id, other)
+
+    def test_retainage_matched_by_another_entry_is_a_difference(self):
+        order = self.create_net_order()
+        order.milestone_line_ids[0].action_complete()
+        held = order.milestone_line_ids.invoice_ids.line_ids.filtered("milestone_retainage")
+        items = [
+            {"account_id": self.retainage.id, "credit": 250.0, "partner_id": self.client_company.id},
+            {"account_id": self.company_data["default_account_expense"].id, "debit": 250.0},
+        ]
+        entry = self.env["account.move"].create(
+            {"move_type": "entry", "line_ids": [Command.create(item) for item in items]}
+        )
+        entry.action_post()
+        written_off = entry.line_ids.filtered("credit")
+        (held | written_off).reconcile()
+        (difference,) = order.milestone_schedule_id.tie_out()["differences"]
+        self.assertEqual((difference["expected"], difference["actual"]), ("250.00", "0.00"))
+        self.assertEqual(difference["move_line_ids"], written_off.ids)
+        self.assertIn(entry.name, difference["message"])
+        written_off.remove_move_reconcile()
+        self.assertTiedOut(order)
+
     # === PAPERS ===
 
     def test_paper_of_a_credited_invoice_reads_the_same(self):
@@ -286,6 +328,51 @@ class TestEventOrders(EventOrderCommon):
         last = order.milestone_line_ids.invoice_ids.sorted("id")[-1]
         self.assertEqual((last.amount_total, last.amount_retained), (150.0, -150.0))
         self.assertEnded(order)
+
+    def test_retainer_of_an_ended_contract_is_closed(self):
+        retainer = self.env["milestone.billing.retainer"].create(
+            {
+                "name": "Care",
+                "partner_id": self.client_company.id,
+                "company_id": self.company.id,
+                "product_id": self.service.id,
+                "amount_default": 1000.0,
+                "hours_included": 10.0,
+                "approval_required": False,
+            }
+        )
+        retainer.action_bill_next()
+        order = retainer.order_id
+        self.end(order)
+        moves = order.milestone_line_ids.invoice_ids
+        retainer.action_close()
+        self.assertEqual((retainer.state, retainer.period_ids.state), ("closed", "closed"))
+        self.assertEqual(order.milestone_line_ids.invoice_ids, moves)
+        self.assertEqual(order.milestone_schedule_id.tie_out()["differences"], [])
+
+    # === CALLS OVER THE API ===
+
+    def test_what_is_no_amount_and_no_milestone_is_refused_in_words(self):
+        order = self.create_net_order()
+        schedule = order.milestone_schedule_id
+        order.milestone_line_ids[0].action_complete()
+        line = order.order_line.id
+        with self.assertRaisesRegex(UserError, "“half” is not an amount"):
+            schedule.release_retainage(percent="half")
+        for value in ("first", [1], {"id": 1}, 2.5, True):
+            with self.subTest(value=value), self.assertRaisesRegex(UserError, "is no milestone"):
+                schedule.get_statement(value)
+        for value in ([1], ["more"], [[1]]):
+            with self.subTest(value=value), self.assertRaisesRegex(UserError, "is no position"):
+                schedule.propose_change(value)
+        for value in ("many", None, float("nan"), float("inf"), [1]):
+            with self.subTest(value=value), self.assertRaisesRegex(UserError, "is not an amount"):
+                schedule.propose_change([{"order_line_id": line, "quantity": value}])
+        with self.assertRaisesRegex(UserError, "is no id"):
+            schedule.propose_change([{"order_line_id": "first"}])
+        for value in ("more", None, {"quantity": 1}, []):
+            with self.subTest(value=value), self.assertRaisesRegex(UserError, "at least one position"):
+                schedule.propose_change(value)
 
     # === CHANGE ORDERS ===
 
