@@ -37,6 +37,9 @@ from . import test_enrolment
 from . import test_event_orders
 from . import test_evidence
 from . import test_evidence_certificate
+from . import test_evidence_chain
+from . import test_evidence_check
+from . import test_evidence_erasure
 from . import test_evidence_erasure_copies
 from . import test_evidence_events
 from . import test_evidence_export
