@@ -13,6 +13,19 @@ class Disagreement(Exception):
     """Something is not as it has to be."""
 
 
+def ask(http, address, path, params):
+    """Make a call as the scripts of Odoo's pages do.
+
+    :raise Disagreement: with what the server says, when it refuses.
+    """
+    body = {"jsonrpc": "2.0", "method": "call", "params": params}
+    answer = http.post(urljoin(address, path), json=body, timeout=TIMEOUT).json()
+    if "error" in answer:
+        data = answer["error"].get("data", {})
+        raise Disagreement(f"{path}: {data.get('message') or answer['error']}")
+    return answer.get("result")
+
+
 class Person:
     """Somebody who logs in and works through the web client's own calls."""
 
@@ -23,15 +36,7 @@ class Person:
         self.uid = self._ask("/web/session/authenticate", params)["uid"]
 
     def _ask(self, path, params):
-        answer = self.http.post(
-            urljoin(self.address, path),
-            json={"jsonrpc": "2.0", "method": "call", "params": params},
-            timeout=TIMEOUT,
-        ).json()
-        if "error" in answer:
-            data = answer["error"].get("data", {})
-            raise Disagreement(f"{path}: {data.get('message') or answer['error']}")
-        return answer.get("result")
+        return ask(self.http, self.address, path, params)
 
     def call(self, model, method, *args, **kwargs):
         """Call a method of a model, as the web client does."""
@@ -126,11 +131,4 @@ class Client:
 
     def ask(self, path, **params):
         """A call that a script of the page makes."""
-        answer = self.http.post(
-            urljoin(self.address, path),
-            json={"jsonrpc": "2.0", "method": "call", "params": params},
-            timeout=TIMEOUT,
-        ).json()
-        if "error" in answer:
-            raise Disagreement(f"{path}: {answer['error'].get('data', answer['error'])}")
-        return answer.get("result")
+        return ask(self.http, self.address, path, params)
