@@ -6,8 +6,8 @@ from odoo.tests import freeze_time, new_test_user, tagged
 from odoo.tools import config
 
 from .common_approval import PNG, ApprovalHttpCommon
+from .common_routes import METHODS, UNKNOWN, RoutesMixin
 
-UNKNOWN = "7f1df4c4-39a4-4a1f-9d6b-4a3a2a8f8f11"
 DECISIONS = ("approve", "changes", "decline")
 # Below /my/milestones/<uuid>: method, path, and the answer for somebody who holds the link of an open submission.
 PAGES = [
@@ -33,89 +33,34 @@ READER = {
 }
 STAFF = {**READER, ("POST", "/pay"): 403}
 CLOSED = {(method, path): 403 for method, path, _status in PAGES}
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-HEADERS = {
-    "X-Frame-Options": "DENY",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-}
 
 
 @tagged("post_install", "-at_install")
-class TestApprovalRoutes(ApprovalHttpCommon):
+class TestApprovalRoutes(RoutesMixin, ApprovalHttpCommon):
     """Every address of the contract, for everybody who may come: nobody gets what is not theirs, and nothing breaks."""
+
+    pages, closed, words = PAGES, CLOSED, ("Stage 1", "2,500")
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.colleague_user = new_test_user(cls.env, "colleague", "base.group_portal")
-        cls.colleague_user.partner_id.parent_id = cls.client_company
-        new_test_user(cls.env, "stranger", "base.group_portal")
-        new_test_user(cls.env, "zoe", "base.group_portal", partner_id=cls.contact.id)
-        other = cls.env["res.company"].create({"name": "Other Co"})
-        new_test_user(
-            cls.env,
-            "other_staff",
-            "milestone_billing.milestone_billing_group_billing_manager",
-            company_ids=[fields.Command.set(other.ids)],
-            company_id=other.id,
-        )
+        cls.create_visitors()
         cls.approval = cls.create_submitted(proof=[("site.png", PNG)])
         cls.other = cls.create_submitted()
 
     # === TOOLS ===
-
-    def send(self, method, path, data=None, **options):
-        """Send a request without following redirects; no answer is ever an error of the server."""
-        response = self.url_open(path, data=data, method=method, allow_redirects=False, **options)
-        self.assertLess(response.status_code, 500, f"{method} {path}: {response.text[:300]}")
-        location = response.headers.get("Location", "/")
-        self.assertRegex(location, r"^/(?![/\\])", f"{method} {path} leads away")
-        return response
-
-    def get_csrf(self):
-        """Read the token of this session from a page that has a form for everybody."""
-        return self.fields_of(self.url_open("/milestones/verify"))["csrf_token"]
 
     def path(self, path, approval=None):
         approval = approval or self.approval
         files = (approval._get_snapshot() or {}).get("files") or [{"file_uuid": UNKNOWN}]
         return f"/my/milestones/{approval.uuid}{path}".format(file=files[0]["file_uuid"])
 
-    def walk(self, expected, who):
-        """Send every request as the present visitor.
-
-        :param dict expected: answers that differ from those for a holder of the link.
-        """
-        csrf = self.get_csrf()
-        form = {
-            "csrf_token": csrf,
+    def prepare_form(self):
+        hashes = {
             "snapshot_sha256": self.approval.snapshot_sha256,
-            "presentation": "made up",
-            "idempotency_key": "k" * 16,
-            "accept": "1",
-            "typed_name": "Zoe Client",
             "consent_sha256": self.approval._get_consent_sha256(),
-            "reason": "Because",
         }
-        for method, path, status in PAGES:
-            with self.subTest(who=who, method=method, path=path):
-                data = form if method == "POST" else None
-                response = self.send(method, self.path(path), data)
-                self.assertEqual(
-                    response.status_code, expected.get((method, path), status), response.text[:300]
-                )
-                self.assertSealed(response)
-                if expected is CLOSED:
-                    self.assertNotIn("Stage 1", response.text)
-                    self.assertNotIn("2,500", response.text)
-        self.assertUnchanged()
-
-    def assertSealed(self, response):
-        for name, value in HEADERS.items():
-            self.assertEqual(response.headers.get(name), value, name)
-        self.assertIn("frame-ancestors 'none'", response.headers["Content-Security-Policy"])
+        return {**super().prepare_form(), **hashes}
 
     def assertUnchanged(self):
         self.env.invalidate_all()

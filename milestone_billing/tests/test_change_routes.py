@@ -1,12 +1,12 @@
 from datetime import timedelta
 from unittest.mock import patch
 
-from odoo import Command, fields
+from odoo import fields
 from odoo.tests import new_test_user, tagged
 
+from .common_routes import METHODS, UNKNOWN, RoutesMixin
 from .test_change import ChangeHttpCommon
 
-UNKNOWN = "7f1df4c4-39a4-4a1f-9d6b-4a3a2a8f8f11"
 # Below /my/changes/<uuid>: method, path, and the answer for somebody who holds the link of an open change order.
 PAGES = [
     ("GET", "", 200),
@@ -17,31 +17,19 @@ PAGES = [
 ]
 READER = {("POST", "/otp"): 303, ("POST", "/approve"): 403, ("POST", "/decline"): 403}
 CLOSED = {(method, path): 404 for method, path, _status in PAGES}
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-HEADERS = {
-    "X-Frame-Options": "DENY",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-}
 STRANGE = ("\x00", "\ud800".encode("utf-8", "surrogatepass"), "é" * 5000, "<script>", "[]", "\u202e")
 
 
 @tagged("post_install", "-at_install")
-class TestChangeRoutes(ChangeHttpCommon):
+class TestChangeRoutes(RoutesMixin, ChangeHttpCommon):
     """Every address of a change order, for everybody who may come: nobody gets what is not theirs."""
+
+    pages, closed, words = PAGES, CLOSED, ("Second language", "1,200")
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        colleague = new_test_user(cls.env, "colleague", "base.group_portal")
-        colleague.partner_id.parent_id = cls.client_company
-        new_test_user(cls.env, "stranger", "base.group_portal")
-        new_test_user(cls.env, "zoe", "base.group_portal", partner_id=cls.contact.id)
-        other = cls.env["res.company"].create({"name": "Other Co"})
-        group = "milestone_billing.milestone_billing_group_billing_manager"
-        new_test_user(
-            cls.env, "other_staff", group, company_ids=[Command.set(other.ids)], company_id=other.id
-        )
+        cls.create_visitors()
 
     def setUp(self):
         super().setUp()
@@ -54,17 +42,6 @@ class TestChangeRoutes(ChangeHttpCommon):
         self.authenticate(None, None)
 
     # === TOOLS ===
-
-    def send(self, method, path, data=None, **options):
-        """Send a request without following redirects; no answer is ever an error of the server."""
-        options.setdefault("timeout", 90)
-        response = self.url_open(path, data=data, method=method, allow_redirects=False, **options)
-        self.assertLess(response.status_code, 500, f"{method} {path}: {response.text[:300]}")
-        self.assertRegex(response.headers.get("Location", "/"), r"^/(?![/\\])", f"{method} {path} leads away")
-        return response
-
-    def get_csrf(self):
-        return self.fields_of(self.url_open("/milestones/verify"))["csrf_token"]
 
     def path(self, path):
         return f"/my/changes/{self.change.uuid}{path}"
@@ -86,36 +63,8 @@ class TestChangeRoutes(ChangeHttpCommon):
         self.assertFalse(self.link.decision)
         self.assertEqual(self.order.amount_untaxed, 10000.0)
 
-    def assertSealed(self, response, referrer="same-origin"):
-        for name, value in {**HEADERS, "Referrer-Policy": referrer}.items():
-            self.assertEqual(response.headers.get(name), value, name)
-        self.assertIn("frame-ancestors 'none'", response.headers["Content-Security-Policy"])
-
-    def walk(self, expected, who):
-        """Send every request as the present visitor.
-
-        :param dict expected: answers that differ from those for a holder of the link.
-        """
-        form = {
-            "csrf_token": self.get_csrf(),
-            "snapshot_sha256": self.change.snapshot_sha256,
-            "presentation": "made up",
-            "idempotency_key": "k" * 16,
-            "accept": "1",
-            "typed_name": "Zoe Client",
-            "reason": "Because",
-        }
-        for method, path, status in PAGES:
-            with self.subTest(who=who, method=method, path=path):
-                response = self.send(method, self.path(path), form if method == "POST" else None)
-                self.assertEqual(
-                    response.status_code, expected.get((method, path), status), response.text[:300]
-                )
-                self.assertSealed(response)
-                if expected is CLOSED:
-                    self.assertNotIn("Second language", response.text)
-                    self.assertNotIn("1,200", response.text)
-        self.assertUnchanged()
+    def prepare_form(self):
+        return {**super().prepare_form(), "snapshot_sha256": self.change.snapshot_sha256}
 
     # === WHO ===
 
