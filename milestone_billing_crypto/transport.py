@@ -41,6 +41,10 @@ def build_transport(url, allowed_origins=(), verify=True, timeout=NODE_TIMEOUT, 
 
 
 def _read(response, answer_max):
+    """Return the body of an answer, as long as it is small, plain or packed once, and quick.
+
+    :raise RpcError: telling what the caller may do: wait, ask for less, or nothing.
+    """
     if response.status_code in (429, 503):
         wait = response.headers.get("Retry-After", "")
         raise RpcError(

@@ -179,6 +179,7 @@ class MilestoneBillingChangePage(Controller):
         change._log_apart("review.presented", data=data, **self._make_visit(link))
 
     def _render(self, change, link, status=200, problem=None, form=None):
+        """Show the page of a change order, with its form for an approver who has not decided."""
         user, can_decide = request.env.user, bool(link and change.state == "proposed" and not link.decision)
         level = change._get_required_level() if can_decide else ""
         reader = link.partner_id or (user.partner_id if user._is_portal() else None)

@@ -170,6 +170,7 @@ class Review(http.Controller):
         return bool(visit.seat and not visit.seat._get_decision())
 
     def _read_form(self, step, form):
+        """Read the fields of a decision: trimmed and limited, those of the chosen step only."""
         values = {
             "snapshot_sha256": read_text(form.get("snapshot_sha256"), 64),
             # One more than a key may have: a longer one is refused, not shortened.

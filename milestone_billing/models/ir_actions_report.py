@@ -235,6 +235,7 @@ def _print_document(browser, folder, document):
 
 
 def _run_browser(browser, folder, sandboxed):
+    """Run the browser once; return what went wrong, or None."""
     command = [
         browser,
         "--headless",

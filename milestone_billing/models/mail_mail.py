@@ -49,6 +49,7 @@ class MailMail(models.Model):
 
     @api.model
     def _log_link_delivery(self, message_ids, failure_reason, failure_type):
+        """Record for each personal link whether its mail was handed over, and tell the team when it was not."""
         sent = [("message_id", "in", message_ids)]
         links = self.env["milestone.billing.approval.link"].sudo().search(sent)
         changes = self.env["milestone.billing.change.link"].sudo().search(sent)

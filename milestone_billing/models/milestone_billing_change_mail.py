@@ -33,6 +33,7 @@ class MilestoneBillingChangeLink(models.Model):
                 return
 
     def _send_one(self):
+        """Queue the mail with a fresh secret, and record it; without an address, the team reads so."""
         if self.is_revoked or not self.partner_id.active:
             self.state = "sent"
             return

@@ -90,6 +90,7 @@ class MilestoneBillingEvidenceCertificate(models.Model):
 
     @api.model
     def _issue(self, line, story):
+        """Print and keep the next certificate of a milestone, and record that it was issued."""
         issued = [event for event in story["events"] if event.type == "certificate.issued"]
         number = f"{line.reference}-C{len(issued) + 1}"
         pdf, seal = self._render_sealed(line, number)

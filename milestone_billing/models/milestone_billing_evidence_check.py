@@ -64,6 +64,7 @@ class MilestoneBillingEvidenceCheck(models.Model):
         return self.env["milestone.billing.evidence.head"].sudo().search_count(domain) + 1
 
     def _verify_chains(self, chains):
+        """Verify some chains and note how far this check came."""
         Evidence = self.env["milestone.billing.evidence"].sudo()
         lines = self.env["milestone.billing.line"].sudo().search([("evidence_uuid", "in", chains)])
         by_chain = lines.grouped("evidence_uuid")

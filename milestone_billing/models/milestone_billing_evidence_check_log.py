@@ -139,6 +139,7 @@ class MilestoneBillingEvidenceCheck(models.Model):
             yield f"the checkpoint of size {size}: {text}"
 
     def _iterate_leaves(self, log_id):
+        """Walk through the leaves of a log, with the time of their entries, by chunks."""
         last = -1
         while True:
             self.env.cr.execute(

@@ -69,6 +69,11 @@ class MilestoneBillingEvidenceErasure(models.AbstractModel):
 
     @api.model
     def _get_due_values_query(self, company):
+        """Find the personal values whose period is over.
+
+        The period counts from the event. Network data of a paid milestone waits for the last payment, and identities
+        for the last event of the order; addresses of refused attempts go with the technical data.
+        """
         names = {
             item: [name for name, own in PII_CLASS.items() if own is item]
             for item in (IDENTITY, NETWORK, TECHNICAL)

@@ -257,6 +257,10 @@ class MilestoneBillingLine(models.Model):
         )
 
     def _set_amounts(self, by_order_line):
+        """Add up what is billed and planned of this milestone.
+
+        :param by_order_line: its part of the plan; None where it is billed and no part of the plan any more.
+        """
         Schedule = self.env["milestone.billing.schedule"]
         if by_order_line is None:
             allocations = self._get_fixed_allocations()
@@ -301,6 +305,7 @@ class MilestoneBillingLine(models.Model):
             line.invoice_status = line._get_invoice_status()
 
     def _get_invoice_status(self):
+        """Follow the document that bills this milestone now; without one, what became of the last."""
         # The documents of its allocations are read anyway; only a release, or a bill of nothing, has none of them.
         documents = self.allocation_ids.move_id.filtered("milestone_claim")
         claim = (documents or self.invoice_ids.filtered("milestone_claim"))[:1]

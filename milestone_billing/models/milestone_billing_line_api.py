@@ -77,6 +77,7 @@ class MilestoneBillingLine(models.Model):
         self.write({"amount_type": "fixed", "amount_fixed": value, "allocation_mode": "share"})
 
     def _check_override(self, value):
+        """Refuse an amount that the order has no room for, or whose rest no other milestone could take."""
         others = self.order_id.milestone_line_ids.filtered(
             lambda line: line != self and line._is_planned_on_order() and line._is_open_in_plan()
         )

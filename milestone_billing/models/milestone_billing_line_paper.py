@@ -162,6 +162,7 @@ class AccountMove(models.Model):
         ]
 
     def _prepare_paper_statement(self, line):
+        """Give the statement as an invoice prints it: without lines that say nothing on this contract."""
         labels = {
             "contract_sum_original": self.env._("Original contract"),
             "change_orders": self.env._("Approved changes"),

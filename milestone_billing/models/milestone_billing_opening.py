@@ -144,6 +144,7 @@ class MilestoneBillingOpening(models.Model):
                 )
 
     def _check_retained(self):
+        """Refuse retainage above its base, and any where its tax waits for a release here."""
         for opening in self.filtered("amount_retained"):
             if opening.schedule_id.retainage_tax == "release":
                 raise UserError(

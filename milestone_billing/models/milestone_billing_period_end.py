@@ -38,6 +38,7 @@ class ResCompany(models.Model):
         return company[name]
 
     def _create_milestone_contract_account(self, kind):
+        """Create the account beside the first other one of its type."""
         Account = self.env["account.account"].with_company(self)
         account_type = f"{kind}_current"
         domain = [*Account._check_company_domain(self), ("account_type", "=", account_type)]

@@ -68,6 +68,7 @@ class MilestoneBillingTemplate(models.Model):
             )
 
     def _check_percent(self):
+        """Refuse percentages that are missing, above 100, or below without a milestone that takes the rest."""
         lines = self.line_ids.filtered(lambda line: line.amount_type == "percent" and not line.product_id)
         for line in lines.filtered(lambda line: not line.percent):
             raise ValidationError(

@@ -89,6 +89,10 @@ class MilestoneBillingTemplateLine(models.Model):
         }
 
     def _prepare_allocation_values(self, order):
+        """Choose the order lines of the product that this milestone bills.
+
+        :raise UserError: when the order does not contain it.
+        """
         if not self.product_id:
             return {}
         order_lines = order.order_line.filtered(

@@ -49,6 +49,10 @@ class ResCompany(models.Model):
         help="The part of each milestone invoice that the client holds back is due on this account.",
     )
 
+    _milestone_link_days_positive = models.Constraint(
+        "CHECK (milestone_link_days > 0)", "A review link must be valid for at least one day."
+    )
+
     def _get_milestone_retainage_account(self):
         """Give the account of what clients hold back, creating one beside the trade receivable on first use.
 
@@ -66,6 +70,7 @@ class ResCompany(models.Model):
         return company.milestone_retainage_account_id
 
     def _create_milestone_retainage_account(self):
+        """Create the account beside that of trade receivables."""
         Account = self.env["account.account"].with_company(self)
         trade = self.partner_id.with_company(self).property_account_receivable_id
         if not trade:
@@ -85,10 +90,6 @@ class ResCompany(models.Model):
                 "company_ids": [fields.Command.set(self.ids)],
             }
         )
-
-    _milestone_link_days_positive = models.Constraint(
-        "CHECK (milestone_link_days > 0)", "A review link must be valid for at least one day."
-    )
 
     # === DAYS ===
 

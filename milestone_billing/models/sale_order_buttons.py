@@ -80,6 +80,7 @@ class SaleOrder(models.Model):
         return True
 
     def _even_out_milestones(self):
+        """Give what is missing, or too much, to the open percent milestones; see `action_even_out_milestones`."""
         self.ensure_one()
         live = self.milestone_line_ids.filtered(lambda line: line._is_planned_on_order())
         lines = live.filtered(

@@ -162,6 +162,7 @@ class TableVerifier:
         return problems
 
     def _check_snapshot(self, row: dict, company: int | None) -> Iterable[str]:
+        """Name what is wrong with the row of one frozen submission."""
         _seq, frozen_at = self.snapshots.get(row["sha256"], (None, None))
         if row["sha256"] not in self.snapshots:
             yield "no request was made with it"

@@ -294,6 +294,7 @@ def _write_head(root, page, numbering):
 
 
 def _page_rules(page, numbering):
+    """Return the style sheet of the printed page: size, margins, numbering, and what must not break."""
     size, margin = page.css()
     number_box = ""
     if numbering:

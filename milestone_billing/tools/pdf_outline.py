@@ -37,6 +37,7 @@ def merge(files):
 
 
 def _add_outline(writer, first_pages):
+    """Write one entry at the top level for each first page, with a named destination."""
     names = [NameObject(f"/document_{number}") for number in range(len(first_pages))]
     outline = DictionaryObject({NameObject("/Type"): NameObject("/Outlines")})
     outline_ref = writer._add_object(outline)

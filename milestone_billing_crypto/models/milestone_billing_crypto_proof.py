@@ -75,6 +75,7 @@ class MilestoneBillingCryptoProof(models.Model):
         return True
 
     def _prove(self):
+        """Read the network and the ledger once more, and replace the rows by what they say now."""
         self.ensure_one()
         addresses = (
             self.env["milestone.billing.crypto.address"]
@@ -122,6 +123,11 @@ class MilestoneBillingCryptoProof(models.Model):
         return tokens.filtered(lambda token: token.journal_id or token.id in received)
 
     def _prepare_line(self, token, openings):
+        """Compare what the addresses hold of a token with the journal of its wallet.
+
+        :param dict openings: base units that were there before an address was offered, by (address id, token id).
+        :rtype: dict
+        """
         rows = self.balance_ids.filtered(lambda row: row.token_id == token)
         held = sum(int(row.chain_units) for row in rows)
         unexplained = held - sum(int(row.expected_units) for row in rows)

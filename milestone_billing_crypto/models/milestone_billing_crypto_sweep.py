@@ -116,6 +116,7 @@ class MilestoneBillingCryptoSweep(models.Model):
         self.write({"state": "booked", "move_id": move.id})
 
     def _prepare_move(self):
+        """Return the entry that moves the tokens, at their cost, to the account where they are now."""
         journal, company, peg = (
             self.token_id._get_wallet_journal(self.company_id),
             self.company_id,

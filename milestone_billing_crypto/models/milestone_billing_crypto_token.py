@@ -143,6 +143,10 @@ class MilestoneBillingCryptoToken(models.Model):
         self.verified_on = fields.Datetime.now()
 
     def _verify(self):
+        """Ask the network whether the contract is this token: its code, decimals and symbol.
+
+        :raise UserError: naming what is different.
+        """
         self.ensure_one()
         target = normalize(self.contract)
         code, decimals, symbol = self.chain_id.sudo()._call(

@@ -144,6 +144,7 @@ class MilestoneBillingCryptoWallet(models.Model):
             raise ValidationError(messages.get(error.code, default)) from None
 
     def _xpub_message(self, code):
+        """Return what is wrong with an extended public key, and what to export instead."""
         messages = {
             "private": self._private_key_message(),
             "network": self.env._(

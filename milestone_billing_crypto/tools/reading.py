@@ -244,6 +244,10 @@ class Reader:
         return Reading("ok", head, None, None, asked.first, last, headers, transfers, older, span=span)
 
     def _parse_logs(self, headers, answers, later):
+        """Return the transfers of watched addresses that are not recorded yet.
+
+        :param later: numbers of blocks that came while the range was read; their logs come with the next one.
+        """
         transfers = []
         for logs in answers:
             if not isinstance(logs, list):
