@@ -50,26 +50,32 @@ class _Hurried:
             self.sock.shutdown(socket.SHUT_RDWR)
 
 
-def _hurry(pool):
-    """Give a kind of pool whose connections are hurried."""
-    connection = type("_HurriedConnection", (_Hurried, pool.ConnectionCls), {})
+def _hurry(pool, path):
+    """Give a kind of pool whose connections are hurried, and ask for a path that only they know."""
+
+    def putrequest(self, method, url, *args, **kwargs):
+        return super(connection, self).putrequest(method, path, *args, **kwargs)
+
+    connection = type("_HurriedConnection", (_Hurried, pool.ConnectionCls), {"putrequest": putrequest})
     return type("_HurriedPool", (pool,), {"ConnectionCls": connection})
 
 
-_POOLS = {"http": _hurry(HTTPConnectionPool), "https": _hurry(HTTPSConnectionPool)}
-
-
 class _PinnedAdapter(HTTPAdapter):
-    """Connects to the address in the URL, but asks and checks the certificate for the host's name."""
+    """Connects to the address in the URL, but asks and checks the certificate for the host's name.
 
-    def __init__(self, host=None):
+    The path may hold a key: it is in no URL that the libraries see, for they log it and put it into errors.
+    """
+
+    def __init__(self, path, host=None):
         self._names = {"server_hostname": host, "assert_hostname": host} if host else {}
+        pools = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
+        self._pools = {scheme: _hurry(pool, path) for scheme, pool in pools.items()}
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *args, **kwargs):
         """Override of `requests` to name the host in the TLS handshake, and to be in a hurry."""
         super().init_poolmanager(*args, **self._names, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
 
 def resolve(host, port):
@@ -82,7 +88,7 @@ def resolve(host, port):
 
 
 class Pinned(NamedTuple):
-    """Where to send to: a session, the URL with the checked IP address, and what the host is called."""
+    """Where to send to: a session that knows the path, the URL with the checked IP address, and the host's name."""
 
     session: requests.Session
     url: str
@@ -103,10 +109,10 @@ def pin(url, allowed_origins=(), is_plain_allowed=False):
     ip = choose_ip(target, ips, set(allowed_origins), is_plain_allowed)
     session = requests.Session()
     session.trust_env = False
-    session.mount("http://", _PinnedAdapter())
-    session.mount("https://", _PinnedAdapter(target.host))
+    session.mount("http://", _PinnedAdapter(target.path))
+    session.mount("https://", _PinnedAdapter(target.path, target.host))
     place = f"[{ip}]" if ":" in ip else ip
-    return Pinned(session, f"{target.scheme}://{place}:{target.port}{target.path}", target.origin)
+    return Pinned(session, f"{target.scheme}://{place}:{target.port}/", target.origin)
 
 
 def post(url, body, headers, allowed_origins=()):

@@ -437,7 +437,8 @@ class TestWatcher(CryptoCommon):
             for name, value in changes.items():
                 setattr(self.proxy, name, value)
             self.node.retry_after = False
-            with self.assertLogs("odoo", "DEBUG") as logs:
+            with self.assertLogs("odoo", "DEBUG") as logs, self.assertLogs("urllib3", "DEBUG") as below:
                 self.watch()
+            logs.output.extend(below.output)
             texts = [self.chain.last_error or "", self.node.last_error or "", self.node.host, *logs.output]
             self.assertNotIn("SecretProviderKey", "\n".join(texts))
