@@ -46,7 +46,10 @@ class Snapshot(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a node said. ``kind``: ok, first, reorg, lagging, lost, error or stopped."""
+    """What a node said. ``kind``: ok, first, reorg, lagging, lost, error or stopped.
+
+    ``finalized`` is 0 when the node has no finalized block, and None when it did not say.
+    """
 
     kind: str
     head: int = 0
@@ -141,9 +144,11 @@ class Reader:
             if isinstance(answer, RpcError):
                 raise answer
         check_chain_id(answers[0], self.snapshot.evm_id)
-        head = transfer_log.parse_header(answers[1]).number
-        is_known = isinstance(answers[2], dict)
-        return head, transfer_log.parse_header(answers[2]).number if is_known else None
+        head, finalized = transfer_log.parse_header(answers[1]).number, answers[2]
+        if isinstance(finalized, dict):
+            return head, transfer_log.parse_header(finalized).number
+        is_busy = isinstance(finalized, RpcError) and finalized.kind != "refused"
+        return head, None if is_busy else 0
 
     def _read_first(self, head, finalized):
         """Begin near the head, with the hashes below it, so that a reorganisation is noticed from the start."""

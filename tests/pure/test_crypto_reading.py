@@ -101,6 +101,18 @@ class TestReading(unittest.TestCase):
         self.chain = chain
         return rd.Reader(chain, snapshot(changes.pop("cursor", 100), **changes), span).read_next()
 
+    def test_node_without_a_finalized_block_says_so_and_a_busy_one_does_not(self):
+        for said, expected in (
+            (None, 0),
+            (RpcError("refused", "unknown block"), 0),
+            (RpcError("slow_down", "later"), None),
+        ):
+            with self.subTest(said):
+                chain = Chain(105)
+                block = chain.block
+                chain.block = lambda tag, said=said, block=block: said if tag == "finalized" else block(tag)
+                self.assertEqual(self.read(chain).finalized, expected)
+
     def test_new_blocks_are_one_request(self):
         for head in (101, 102, 105, 107, 108):
             got = self.read(Chain(head, paid=[101, 106]))
