@@ -2,7 +2,6 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 
 from ..tools.context import drop_defaults
-from ..tools.money import to_text, to_units
 
 CLAIM_FIELDS = {"milestone_document", "milestone_credited", "milestone_step", "milestone_is_advance"}
 
@@ -191,12 +190,12 @@ class AccountMove(models.Model):
         :rtype: dict
         """
         self.ensure_one()
-        rounding, sign, again = self.currency_id.rounding, -self.direction_sign, 0.0
+        sign, again = -self.direction_sign, 0.0
         if "release" in (self.milestone_document, self.reversed_entry_id.milestone_document):
             again = sign * sum(self._get_retainage_items().mapped("amount_currency"))
 
         def text(amount):
-            return to_text(to_units(sign * amount, rounding), rounding)
+            return self._get_amount_text(sign * amount)
 
         return {
             "move_id": self.id,
@@ -218,11 +217,7 @@ class AccountMove(models.Model):
         :rtype: dict
         """
         self.ensure_one()
-        rounding = self.currency_id.rounding
-
-        def text(amount):
-            return to_text(to_units(amount, rounding), rounding)
-
+        text = self._get_amount_text
         return {
             "invoice_ref": self.name or "",
             "amount_untaxed": text(self.amount_untaxed),

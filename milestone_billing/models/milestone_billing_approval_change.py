@@ -284,17 +284,20 @@ class MilestoneBillingApprover(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        """Extend: an open submission is replaced when another person is to decide."""
         approvers = super().create(vals_list)
         approvers.schedule_id._on_approvers_changed()
         return approvers
 
     def write(self, vals):
+        """Extend: an open submission is replaced when its approvers change."""
         result = super().write(vals)
         if APPROVER_FIELDS & vals.keys():
             self.schedule_id._on_approvers_changed()
         return result
 
     def unlink(self):
+        """Extend: an open submission is replaced when an approver is taken out."""
         schedules = self.schedule_id
         result = super().unlink()
         schedules._on_approvers_changed()
