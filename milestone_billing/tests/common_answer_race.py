@@ -77,6 +77,17 @@ class AnswerRaceCommon(RaceCommon):
                 .ids
             )
 
+    def create_whole_order(self, env, **milestone):
+        """Create a quotation of 1,000.00 that one milestone bills."""
+        return env["sale.order"].create(
+            {
+                "partner_id": env["res.partner"].browse(self.contact_ids[0]).parent_id.id,
+                "company_id": self.company_id,
+                "order_line": [Command.create({"product_id": self.product_id, "price_unit": 1000.0})],
+                "milestone_line_ids": [Command.create({"name": "All of it", "percent": 100.0, **milestone})],
+            }
+        )
+
     def submit(self, approvers=1, quorum=1):
         """Commit a submission, with a link for each approver.
 
@@ -84,16 +95,7 @@ class AnswerRaceCommon(RaceCommon):
         """
         with self.registry.cursor() as cr:
             env = self.env_of(cr)
-            order = env["sale.order"].create(
-                {
-                    "partner_id": env["res.partner"].browse(self.contact_ids[0]).parent_id.id,
-                    "company_id": self.company_id,
-                    "order_line": [Command.create({"product_id": self.product_id, "price_unit": 1000.0})],
-                    "milestone_line_ids": [
-                        Command.create({"name": "All of it", "percent": 100.0, "approval_required": True})
-                    ],
-                }
-            )
+            order = self.create_whole_order(env, approval_required=True)
             order.milestone_schedule_id.write(
                 {
                     "quorum": quorum,

@@ -21,14 +21,7 @@ class TestChangeRace(AnswerRaceCommon):
         """
         with self.registry.cursor() as cr:
             env = self.env_of(cr)
-            order = env["sale.order"].create(
-                {
-                    "partner_id": env["res.partner"].browse(self.contact_ids[0]).parent_id.id,
-                    "company_id": self.company_id,
-                    "order_line": [Command.create({"product_id": self.product_id, "price_unit": 1000.0})],
-                    "milestone_line_ids": [Command.create({"name": "All of it", "percent": 100.0})],
-                }
-            )
+            order = self.create_whole_order(env)
             schedule = order.milestone_schedule_id
             approver_ids = [
                 Command.create({"partner_id": partner_id}) for partner_id in self.contact_ids[:approvers]

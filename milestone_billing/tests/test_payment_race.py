@@ -32,16 +32,7 @@ class TestPaymentRace(AnswerRaceCommon):
         """
         with self.registry.cursor() as cr:
             env = self.env_of(cr)
-            order = env["sale.order"].create(
-                {
-                    "partner_id": self.contact_ids[0],
-                    "company_id": self.company_id,
-                    "order_line": [Command.create({"product_id": self.product_id, "price_unit": 1000.0})],
-                    "milestone_line_ids": [
-                        Command.create({"name": "All of it", "percent": 100.0, "approval_required": False})
-                    ],
-                }
-            )
+            order = self.create_whole_order(env, approval_required=False)
             order.action_confirm()
             line = order.milestone_line_ids
             line._complete(trigger="manual")
