@@ -145,20 +145,28 @@ class AccountMove(models.Model):
         documents._check_not_credited()
         documents.filtered("milestone_is_advance").milestone_line_id._check_not_recovered()
         self.env["milestone.billing.recovery"].sudo().search([("move_id", "in", documents.ids)]).unlink()
-        documents.milestone_allocation_ids.move_id = False
+        documents.milestone_allocation_ids._plan_detached()
 
     def _check_not_credited(self):
         """Refuse to take back a document that a credit note takes back already: its milestone would bill it twice."""
         for move in self.filtered("milestone_credited"):
-            credits = move.reversal_move_ids.filtered(lambda credit: credit.milestone_document == "credit")
-            raise UserError(
-                self.env._(
-                    "%(invoice)s is credited by %(credits)s already. Reset that to draft first, or leave both as they "
-                    "are.",
-                    invoice=move.display_name,
-                    credits=", ".join(credits.mapped("display_name")),
+            if credits := move._get_milestone_credits():
+                raise UserError(
+                    self.env._(
+                        "%(invoice)s is credited by %(credits)s already. Reset that to draft first, or leave both as they "
+                        "are.",
+                        invoice=move.display_name,
+                        credits=", ".join(credits.mapped("display_name")),
+                    )
                 )
-            )
+            if again := move.milestone_line_id._get_live_invoice() - move:
+                raise UserError(
+                    self.env._(
+                        "What %(invoice)s left of its milestone is billed by %(again)s. Delete or credit that first.",
+                        invoice=move.display_name,
+                        again=again.display_name,
+                    )
+                )
 
     def _invoice_paid_hook(self):
         """Override of `account` to open the next milestone when one is paid."""

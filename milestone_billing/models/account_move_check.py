@@ -22,6 +22,7 @@ class AccountMove(models.Model):
                 move._check_kind_kept()
                 move._check_equals_milestone()
             elif move._is_milestone_credit():
+                move._check_takes_back_issued()
                 move._check_credits_what_was_billed()
             else:
                 move._check_bills_nothing_owned()
@@ -37,6 +38,31 @@ class AccountMove(models.Model):
             and self.is_sale_document()
             and self.move_type != origin.move_type
         )
+
+    def _check_takes_back_issued(self):
+        """Refuse to take back what is not issued any more, or while a part credited before is being billed again.
+
+        :raise UserError: naming the document and what to do.
+        """
+        origin = self.reversed_entry_id
+        if origin.state != "posted":
+            raise UserError(
+                self.env._(
+                    "%(invoice)s is not issued any more, so there is nothing to take back. Delete its credit note.",
+                    invoice=origin.display_name,
+                )
+            )
+        again = origin.milestone_line_id.sudo()._get_live_invoice()
+        if again != origin and again.state == "draft":
+            raise UserError(
+                self.env._(
+                    "“%(milestone)s” is being billed again by %(draft)s. Issue or delete that first, then credit "
+                    "%(invoice)s.",
+                    milestone=origin.milestone_line_id.name,
+                    draft=again.display_name,
+                    invoice=origin.display_name,
+                )
+            )
 
     def _check_not_on_hold(self):
         line = self.milestone_line_id.sudo()

@@ -143,7 +143,7 @@ class AccountMove(models.Model):
             columns = self._split_credited_advance(line, columns)
         else:
             columns = self._take_back_recovered(invoice, columns)
-        values_list = line._prepare_allocation_values(columns)
+        values_list = line._prepare_allocation_values(line._with_billed_quantities(columns))
         self.sudo().write(
             {
                 "milestone_line_id": line.id,
@@ -152,7 +152,8 @@ class AccountMove(models.Model):
                 "milestone_step": line.schedule_id.lock_version,
             }
         )
-        invoice.sudo().milestone_credited = True
+        # Where a credited part was billed again since, that document makes room, too: what comes back now is billed next.
+        (invoice | line._get_live_invoice()).sudo().milestone_credited = True
         Allocation = self.env["milestone.billing.allocation"].sudo()
         Allocation.create([{**values, "move_id": self.id} for values in values_list])
         line._plan_credited(values_list)
@@ -240,16 +241,20 @@ class AccountMove(models.Model):
 
     def _withdraw_milestone_credit(self):
         self.ensure_one()
-        line, invoice = self.milestone_line_id.sudo(), self.reversed_entry_id.sudo()
+        line = self.milestone_line_id.sudo()
         line.schedule_id._lock()
         line._withdraw_credited(self)
         self.sudo().milestone_allocation_ids.unlink()
         self.env["milestone.billing.recovery"].sudo().search([("move_id", "=", self.id)]).unlink()
         self.sudo().write({"milestone_document": False, "milestone_is_advance": False})
-        others = line.invoice_ids.filtered(
-            lambda move: move.milestone_document == "credit" and move.reversed_entry_id == invoice
-        )
-        invoice.milestone_credited = bool(others)
+        line._claim_again()
+
+    def _get_milestone_credits(self):
+        """Give the issued credit notes that take this document back.
+
+        :rtype: account.move
+        """
+        return self.reversal_move_ids.filtered(lambda credit: credit.milestone_document == "credit")
 
 
 def _with_quantity(units, columns):

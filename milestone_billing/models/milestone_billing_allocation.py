@@ -157,6 +157,18 @@ class MilestoneBillingAllocation(models.Model):
         else:
             self.sudo().write(values)
 
+    def _plan_detached(self):
+        """Plan again what documents that are gone have billed, together with what credit notes took back meanwhile."""
+        for alloc in self:
+            rows = alloc.line_id.allocation_ids._filter_planned()
+            if planned := rows.filtered(lambda row, alloc=alloc: row.order_line_id == alloc.order_line_id):
+                amounts = planned._get_amounts()
+                planned.sudo().unlink()
+                alloc.sudo().move_id = False
+                alloc._add_amounts(amounts)
+            else:
+                alloc.sudo().move_id = False
+
 
 class MilestoneBillingLine(models.Model):
     _inherit = "milestone.billing.line"

@@ -2,10 +2,13 @@
 
 import logging
 from contextlib import contextmanager
+from fractions import Fraction
 
 from odoo import api, models
 from odoo.exceptions import RedirectWarning, UserError
 from odoo.fields import Domain
+
+from ..tools.money import round_half_up
 
 _logger = logging.getLogger(__name__)
 
@@ -110,6 +113,27 @@ class MilestoneBillingLine(models.Model):
             if any(units.values())
         ]
 
+    def _with_billed_quantities(self, columns):
+        """Let what is credited of order lines take their quantity along: on a document, a service may be one piece.
+
+        :param dict columns: negative units by order line.
+        :rtype: dict
+        """
+        digits, billed = self.env["decimal.precision"].precision_get("Product Unit"), {}
+        for alloc in self._get_billed_allocations():
+            column = billed.setdefault(alloc.order_line_id, {"net": 0, "qty": 0})
+            for part, units in alloc._get_units(digits).items():
+                column[part] = column.get(part, 0) + units
+        return {
+            key: {
+                **units,
+                "qty": round_half_up(Fraction(billed[key]["qty"] * units["net"], billed[key]["net"])),
+            }
+            if key in billed and billed[key]["net"]
+            else units
+            for key, units in columns.items()
+        }
+
     def _plan_credited(self, values_list):
         """Plan what a credit note took back, so that it can be billed again.
 
@@ -152,6 +176,17 @@ class MilestoneBillingLine(models.Model):
                     "tax_amounts": alloc.tax_amounts,
                 }
             )
+
+    def _claim_again(self):
+        """Let the newest document that nothing takes back bill this milestone again, unless a credited part is to bill."""
+        self.ensure_one()
+        rows = self.allocation_ids._filter_planned()
+        if self._get_live_invoice() or rows.filtered(lambda row: row._bills_anything()):
+            return
+        issued = self.invoice_ids.filtered(lambda move: move.milestone_credited and move.state != "cancel")
+        issued.filtered(lambda move: not move._get_milestone_credits()).sorted("id")[
+            -1:
+        ].milestone_credited = False
 
     # === DATES ===
 
