@@ -32,6 +32,7 @@ class MilestoneBillingLine(models.Model):
         "order_id.client_order_ref",
         "order_id.milestone_line_ids.invoice_status",
         "schedule_id.gate",
+        "schedule_id.amount_excess",
         "gate_opened_on",
         "schedule_id.deposit_limit_note",
     )
@@ -115,6 +116,8 @@ class MilestoneBillingLine(models.Model):
             )
         if self.kind == "retainage_release":
             return self._get_release_obstacle()
+        if self.schedule_id.amount_excess and self.invoice_status in (False, "none"):
+            return self.schedule_id._get_excess_sentence(self.schedule_id.amount_excess)
         return self._get_gate_obstacle()
 
     def _get_gate_obstacle(self):

@@ -13,6 +13,7 @@ from .milestone_billing_line import LINE_STATES
 READY_QUERY = """(
     SELECT queue.id FROM (
         SELECT line.*, o.state AS order_state, o.client_order_ref, schedule.gate, schedule.ended_on,
+               schedule.amount_excess,
                LAG(line.invoice_status) OVER place AS previous_status,
                LAG(line.amount_total) OVER place AS previous_total,
                COUNT(*) FILTER (WHERE line.state = 'planned') OVER place AS planned_count,
@@ -33,6 +34,8 @@ READY_QUERY = """(
      WHERE queue.state = 'planned' AND queue.is_on_hold IS NOT TRUE
        AND (queue.order_state = 'sale' OR (queue.kind = 'retainage_release' AND queue.ended_on IS NOT NULL))
        AND COALESCE(queue.invoice_status, 'none') IN ('none', 'credited')
+       AND (COALESCE(queue.amount_excess, 0) = 0 OR queue.kind = 'retainage_release'
+            OR queue.invoice_status = 'credited')
        AND (queue.po_required IS NOT TRUE OR COALESCE(queue.client_order_ref, '') != '')
        AND (queue.proof_required IS NOT TRUE OR EXISTS (
             SELECT 1 FROM milestone_billing_line_proof_rel proof WHERE proof.line_id = queue.id))
@@ -224,7 +227,7 @@ class MilestoneBillingLine(models.Model):
             ["price_subtotal", "untaxed_amount_invoiced", "is_milestone_billed", "is_downpayment"]
         )
         self.env["res.company"].flush_model(["milestone_deposit_policy", "milestone_deposit_limit"])
-        self.env["milestone.billing.schedule"].flush_model(["gate", "ended_on"])
+        self.env["milestone.billing.schedule"].flush_model(["gate", "ended_on", "amount_excess"])
         self.env["milestone.billing.approver"].flush_model(["schedule_id", "partner_id"])
         self.env["res.partner"].flush_model(["active"])
         self.env["project.milestone"].flush_model(["is_reached"])

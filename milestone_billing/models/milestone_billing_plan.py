@@ -165,7 +165,7 @@ class MilestoneBillingSchedule(models.Model):
     def _get_wishes(self, open_lines, columns, left):
         """Find what milestones that choose their order lines want of each, before limits.
 
-        A percentage to date is less what is billed of the line and what the choosing milestones before it take.
+        A percentage to date is less what is billed of the line and what the milestones before it take.
 
         :param open_lines: open milestones in billing order.
         :param dict columns: columns of the whole order.
@@ -175,7 +175,13 @@ class MilestoneBillingSchedule(models.Model):
         """
         taken = {key: units["net"] - left[key]["net"] for key, units in columns.items()}
         wishes = {}
-        for line in open_lines.filtered(lambda line: line._chooses_order_lines()):
+        total = sum(units["net"] for units in columns.values())
+        for line in open_lines:
+            if not line._chooses_order_lines():
+                kind, value = line._get_target_row(total, line.currency_id.rounding)
+                for key, units in columns.items() if total and kind != "remainder" else ():
+                    taken[key] += round_half_up(Fraction(value * units["net"], total))
+                continue
             wishes[line] = {}
             for key, share in line._get_chosen_shares(columns).items():
                 units = round_half_up(share * columns[key]["net"])
@@ -294,7 +300,10 @@ class MilestoneBillingSchedule(models.Model):
         # Who bills at the same moment goes first or second: what is added must not wait on a stage that is just billed.
         frozen._lock()
         for schedule in frozen:
-            parts, _difference = self._get_plan(schedule.order_id)
+            parts, difference = self._get_plan(schedule.order_id)
+            excess = to_float(max(difference, 0), schedule.currency_id.rounding)
+            if excess != schedule.amount_excess:
+                schedule.sudo().amount_excess = excess
             for line, by_order_line in parts.items():
                 new_values, line_stale = line._sync_planned_allocations(by_order_line)
                 values_list += new_values

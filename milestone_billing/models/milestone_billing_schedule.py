@@ -1,6 +1,5 @@
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
-from odoo.tools import formatLang
 
 from ..tools.context import drop_defaults
 from ..tools.money import to_float
@@ -9,6 +8,7 @@ from ..tools.money import to_float
 PROTECTED = {
     "is_frozen",
     "amount_frozen",
+    "amount_excess",
     "contract_history",
     "lock_version",
     "ended_on",
@@ -87,6 +87,12 @@ class MilestoneBillingSchedule(models.Model):
         readonly=True,
         copy=False,
         help="Untaxed total of the order when it was confirmed.",
+    )
+    amount_excess = fields.Monetary(
+        string="Planned above the Order",
+        readonly=True,
+        copy=False,
+        help="What the milestones of a confirmed order exceed it by; none of them is billed before they fit.",
     )
     lock_version = fields.Integer(
         readonly=True, copy=False, help="Raised by every billing step, so that two of them never overlap."
@@ -200,25 +206,26 @@ class MilestoneBillingSchedule(models.Model):
             difference = schedule.amount_difference
             if schedule.currency_id.is_zero(difference):
                 continue
-            amount = formatLang(self.env, abs(difference), currency_obj=schedule.currency_id)
-            contract = formatLang(self.env, schedule.amount_contract, currency_obj=schedule.currency_id)
             if difference > 0:
-                message = self.env._(
-                    "The milestones of %(order)s exceed the order (%(contract)s) by %(amount)s. "
-                    "Lower a milestone or make the last one a remainder.",
-                    order=schedule.order_id.name,
-                    contract=contract,
-                    amount=amount,
-                )
-            else:
-                message = self.env._(
+                raise UserError(schedule._get_excess_sentence(difference))
+            raise UserError(
+                self.env._(
                     "The milestones of %(order)s are %(amount)s short of the order (%(contract)s). "
                     "Raise a milestone or make the last one a remainder.",
                     order=schedule.order_id.name,
-                    contract=contract,
-                    amount=amount,
+                    contract=schedule._format(schedule.amount_contract),
+                    amount=schedule._format(-difference),
                 )
-            raise UserError(message)
+            )
+
+    def _get_excess_sentence(self, amount):
+        return self.env._(
+            "The milestones of %(order)s exceed the order (%(contract)s) by %(amount)s. "
+            "Lower a milestone or make the last one a remainder.",
+            order=self.order_id.name,
+            contract=self._format(self.amount_contract),
+            amount=self._format(amount),
+        )
 
     def _check_can_freeze(self):
         """Refuse what cannot be agreed with the client.
@@ -253,6 +260,7 @@ class MilestoneBillingSchedule(models.Model):
 
         :raise UserError: naming the order line and the invoice.
         """
+        self.sudo()._check_no_other_down_payment()
         for line in self.sudo().order_id.order_line.filtered("is_milestone_billed"):
             items = line.invoice_lines.filtered(
                 lambda item: (
@@ -267,6 +275,25 @@ class MilestoneBillingSchedule(models.Model):
                         "“%(line)s” is on invoice %(invoice)s already, so its milestones would bill it again. Credit "
                         "that invoice, or delete its draft.",
                         line=line.name,
+                        invoice=", ".join(items.move_id.mapped("display_name")),
+                    )
+                )
+
+    def _check_no_other_down_payment(self):
+        """Refuse milestones beside a down payment of `sale`, which none of them deducts.
+
+        :raise UserError: naming the invoice.
+        """
+        for line in self.order_id.order_line.filtered(
+            lambda line: line.is_downpayment and not line.display_type and not line.milestone_deposit_id
+        ):
+            items = line.invoice_lines.filtered(lambda item: item.parent_state != "cancel")
+            if not line.currency_id.is_zero(sum(items.mapped("amount_currency"))):
+                raise UserError(
+                    self.env._(
+                        "%(order)s has a down payment on %(invoice)s, which its milestones do not deduct. Credit that "
+                        "invoice, or delete its draft, and bill a deposit milestone instead.",
+                        order=line.order_id.name,
                         invoice=", ".join(items.move_id.mapped("display_name")),
                     )
                 )

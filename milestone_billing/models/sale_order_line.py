@@ -5,6 +5,7 @@ from ..tools.money import to_float, to_units
 
 COLUMN_FIELDS = {
     "product_uom_qty",
+    "product_uom_id",
     "price_unit",
     "discount",
     "tax_ids",
@@ -120,6 +121,8 @@ class SaleOrderLine(models.Model):
         before = self._get_billed_terms() if vals.keys() & {"tax_ids", "is_milestone_billed"} else {}
         result = super().write(vals)
         self._check_terms_kept(before)
+        if vals.get("is_milestone_billed"):
+            self.order_id.milestone_schedule_id.filtered("is_frozen")._check_invoiced_by_milestones()
         lines = self.filtered(lambda line: not line.is_downpayment and not line.display_type)
         if lines and vals.keys() & COLUMN_FIELDS:
             if vals.keys() & (COLUMN_FIELDS - {"sequence"}):
@@ -155,6 +158,7 @@ class SaleOrderLine(models.Model):
             line: (line.tax_ids, line.is_milestone_billed)
             for line in self
             if sum(line._get_billed_rows().mapped("amount_untaxed"))
+            or (line.milestone_deposit_id and line.invoice_lines)
         }
 
     def _get_billed_rows(self):

@@ -151,6 +151,8 @@ class TestDepositLimit(DepositCommon):
             Command.create({"name": "Rest", "amount_type": "remainder", "sequence": 20}),
         ]
         with self.assertRaisesRegex(UserError, r"4,000\.00.*3,000\.00"):
+            order.milestone_schedule_id._check_deposit_limit()
+        with self.assertRaisesRegex(UserError, "down payment on .*bill a deposit milestone instead"):
             order.action_confirm()
 
     def test_change_order_that_leaves_too_large_a_deposit(self):
