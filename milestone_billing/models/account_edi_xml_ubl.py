@@ -74,9 +74,7 @@ class AccountMove(models.Model):
         if self.reversed_entry_id.milestone_document == "stage":
             return self.reversed_entry_id
         deposits = self.sudo().milestone_recovery_ids.deposit_id
-        advances = deposits.invoice_ids.filtered(
-            lambda move: move.milestone_is_advance and move.milestone_claim and move.state == "posted"
-        )
+        advances = self.browse().union(*(deposit._get_advance_invoices() for deposit in deposits))
         return advances.sorted(lambda move: (move.invoice_date, move.id))
 
     def _get_milestone_given_back_items(self):

@@ -21,6 +21,14 @@ class SaleOrderLine(models.Model):
         help="This down payment belongs to a milestone; the schedule deducts it.",
     )
 
+    def _compute_tax_ids(self):
+        """Override of `sale`: a deposit keeps the taxes of the order lines that it stands for."""
+        deposits = self.filtered("milestone_deposit_id")
+        result = super(SaleOrderLine, self - deposits)._compute_tax_ids()
+        for line in deposits:
+            line.tax_ids = line.tax_ids
+        return result
+
 
 class MilestoneBillingSchedule(models.Model):
     _inherit = "milestone.billing.schedule"
@@ -72,7 +80,8 @@ class MilestoneBillingSchedule(models.Model):
         """Extend: how deposits are booked stays while one is billed."""
         if "deposit_mode" in vals:
             for schedule in self.filtered(lambda schedule: schedule.deposit_mode != vals["deposit_mode"]):
-                if schedule._get_advance_allocations():
+                billed = sum(schedule._get_advance_allocations().mapped("amount_untaxed"))
+                if not schedule.currency_id.is_zero(billed) or schedule.line_ids.recovery_ids:
                     raise UserError(
                         self.env._(
                             "A deposit of %s is billed already. Credit it before you change how deposits are booked.",
@@ -220,7 +229,8 @@ class MilestoneBillingLine(models.Model):
             quantity=1.0,
             price_unit=price_unit,
             extra_tax_data=self._prepare_tax_data(amounts, 1.0, price_unit, down_payment.discount),
-            account_id=self._get_down_payment_account(next(iter(members), down_payment)).id,
+            account_id=self._get_booked_account(down_payment, sign)
+            or self._get_down_payment_account(next(iter(members), down_payment)).id,
         )
         if sign < 0:
             self._negate_line_values(values)
@@ -229,12 +239,21 @@ class MilestoneBillingLine(models.Model):
     def _get_down_payment_name(self, sign):
         if sign > 0:
             return self.env._("Deposit of %s", self.order_id.name)
-        invoice = self._get_live_invoice()
-        if invoice.state == "posted":
-            return self.env._("Deposit deducted, %s", invoice.name)
+        if names := ", ".join(self._get_advance_invoices().mapped("name")):
+            return self.env._("Deposit deducted, %s", names)
         if references := ", ".join(self.opening_ids.filtered("is_advance").mapped("reference")):
             return self.env._("Deposit deducted, %s", references)
         return self.env._("Deposit deducted, %s", self.reference)
+
+    def _get_booked_account(self, down_payment, sign):
+        """Give the account to deduct a deposit from: where its invoice booked it, whatever is set up since.
+
+        :rtype: int | bool
+        """
+        items = down_payment.invoice_lines.filtered(
+            lambda item: item.move_id.milestone_is_advance and item.move_id.milestone_claim
+        )
+        return sign < 0 and items[-1:].account_id.id
 
     def _get_down_payment_account(self, order_line):
         product_accounts = order_line.product_id.product_tmpl_id.with_company(

@@ -35,14 +35,16 @@ class MilestoneBillingLine(models.Model):
         self._check_may_bill()
         line = self.sudo()
         line.schedule_id._lock()
-        invoice = line._get_live_invoice()
-        line._check_deposit_refundable(invoice)
-        credit = invoice._reverse_moves()
-        if invoice.milestone_is_advance:
-            line._limit_refund(credit)
-        credit._post()
-        invoice._settle_with(credit)
-        return {"credit_note_id": credit.id, "amount": credit.amount_total}
+        invoices = line._get_advance_invoices() or line._get_live_invoice()
+        line._check_deposit_refundable(invoices[:1])
+        if invoices[:1].milestone_is_advance:
+            credits = line._refund_advances(invoices)
+        else:
+            credits = invoices._reverse_moves()
+        credits._post()
+        for credit in credits:
+            credit.reversed_entry_id._settle_with(credit)
+        return {"credit_note_id": credits[:1].id, "amount": sum(credits.mapped("amount_total"))}
 
     def _check_deposit_refundable(self, invoice):
         if self.kind != "deposit" or invoice.state != "posted":
@@ -68,10 +70,51 @@ class MilestoneBillingLine(models.Model):
         left = self.schedule_id._get_unrecovered(self).get(self, {})
         return {order_line: units for order_line, units in left.items() if any(units.values())}
 
-    def _limit_refund(self, credit):
-        """Lower the lines of a draft credit note to what is left of this advance, each set of taxes for itself."""
-        columns, line = self._get_refundable_columns(), self._in_client_language()
-        commands = []
+    def _get_advance_invoices(self):
+        """Give the issued invoices of this advance that are not wholly credited: more than one after a credit in part.
+
+        :return: the newest first.
+        :rtype: account.move
+        """
+        moves = self.allocation_ids.move_id.filtered(
+            lambda move: (
+                move.milestone_is_advance
+                and move.milestone_document == "stage"
+                and move.state == "posted"
+                and any(units["net"] for units in move._get_uncredited_columns().values())
+            )
+        )
+        return moves.sorted("id", reverse=True)
+
+    def _refund_advances(self, invoices, values=None):
+        """Draft credit notes over what is left of this advance, of each invoice no more than it still bills.
+
+        :param invoices: see `_get_advance_invoices`.
+        :param dict values: of the credit notes.
+        :rtype: account.move
+        """
+        left, credits = self._get_refundable_columns(), invoices.browse()
+        for invoice in invoices:
+            columns = {}
+            for order_line, own in invoice._get_uncredited_columns().items():
+                rest = left.get(order_line, {"net": 0})
+                columns[order_line] = own if abs(own["net"]) <= abs(rest["net"]) else rest
+                left[order_line] = {
+                    part: rest.get(part, 0) - columns[order_line].get(part, 0) for part in rest
+                }
+            if any(units["net"] for units in columns.values()):
+                credit = invoice._reverse_moves([dict(values or {})])
+                self._limit_refund(credit, columns)
+                credits += credit
+        return credits
+
+    def _limit_refund(self, credit, columns):
+        """Lower the lines of a draft credit note to a part of this advance, each set of taxes for itself.
+
+        :param dict columns: what is credited, by order line.
+        """
+        columns = {key: units for key, units in columns.items() if any(units.values())}
+        line, commands = self._in_client_language(), []
         for item in credit.invoice_line_ids.filtered(lambda item: item.sale_line_ids.milestone_deposit_id):
             down_payment = item.sale_line_ids[:1]
             if not any(order_line.tax_ids == down_payment.tax_ids for order_line in columns):
@@ -85,6 +128,19 @@ class MilestoneBillingLine(models.Model):
 
 class AccountMove(models.Model):
     _inherit = "account.move"
+
+    def _get_uncredited_columns(self):
+        """Give what this document bills by order line, less what its credit notes have taken back.
+
+        :return: ``{order line: {part: units}}``
+        :rtype: dict
+        """
+        digits, columns = self.env["decimal.precision"].precision_get("Product Unit"), {}
+        for alloc in (self | self._get_milestone_credits()).milestone_allocation_ids:
+            column = columns.setdefault(alloc.order_line_id, {"net": 0})
+            for part, units in alloc._get_units(digits).items():
+                column[part] = column.get(part, 0) + units
+        return columns
 
     def _settle_with(self, credit):
         """Match what is unpaid of this document with its credit note."""

@@ -16,11 +16,11 @@ class MilestoneBillingSchedule(models.Model):
         """Credit what is left to recover of an advance, with its tax; an open invoice is settled with it.
 
         :param deposit: the milestone of the advance.
-        :return: the credit note.
+        :return: the credit note, or those of each of its invoices.
         :rtype: account.move
         """
-        invoice = deposit._get_advance_invoice().sudo()
-        if not invoice:
+        invoices = deposit.sudo()._get_advance_invoices()
+        if not invoices:
             raise UserError(
                 self.env._(
                     "Deposit “%s” was billed before, so it is credited where it was billed. Keep it as earned here, or "
@@ -28,9 +28,8 @@ class MilestoneBillingSchedule(models.Model):
                     deposit.name,
                 )
             )
-        credit = invoice._reverse_moves([{"invoice_date": invoice.company_id._get_milestone_today()}])
-        deposit._limit_refund(credit)
-        return credit._post_end_credit()
+        today = invoices[0].company_id._get_milestone_today()
+        return deposit.sudo()._refund_advances(invoices, {"invoice_date": today})._post_end_credit()
 
     def _forfeit_deposit(self, deposit, account, is_taxed):
         """Credit what is left of an advance and keep its money by an invoice of its own: a penalty, no work.
