@@ -272,12 +272,11 @@ class MilestoneBillingApprovalLink(models.Model):
         return self._queue_mail(template.with_env(link.env), link)
 
     def _get_mail_tz(self):
-        """Give the time zone of the days in the mail: deadlines are days of the company; a receipt is the reader's own.
+        """Give the time zone of the days in the mail: the reader's own where it is known, else the company's.
 
         :rtype: str
         """
-        zone = self.company_id._get_milestone_tz()
-        return self.partner_id.tz or zone if self.purpose == "receipt" else zone
+        return self.partner_id.tz or self.company_id._get_milestone_tz()
 
     def _get_template(self):
         """Give the mail template for the purpose of this link.

@@ -121,7 +121,7 @@ class MilestoneBillingChangeLink(models.Model):
         base = f"{self.change_id.get_base_url()}/mc/{self.uuid}"
         record = self.with_user(SUPERUSER_ID).with_context(
             lang=self.partner_id.lang,
-            tz=self.company_id._get_milestone_tz(),
+            tz=self.partner_id.tz or self.company_id._get_milestone_tz(),
             milestone_change_url=f"{base}?k={secret}",
             milestone_not_me_url=f"{base}/not-me?k={secret}",
             milestone_chain_head=head,
