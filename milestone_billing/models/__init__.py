@@ -85,6 +85,7 @@ from . import account_move_early_discount
 from . import account_move_label
 from . import account_move_retainage
 from . import account_move_retained_tax
+from . import account_move_cash_basis
 from . import account_edi_xml_ubl
 from . import account_move_approval
 from . import milestone_billing_approval_change
