@@ -1,11 +1,12 @@
-"""Early discounts that lower the tax of each invoice, paid early or not: milestones come to the tax of the order.
+"""Early discounts: none of what the client holds back a part of, and those that lower the tax of each invoice.
 
+The latter lower it paid early or not, and milestones come to the tax of the order:
 `sale` and `account` add two lines for such a discount, which lower the base of the tax and leave the net as it is, and
 round its tax on each document. Here the plan of the order says by how much each milestone's tax is lower: its lines
 carry the lowered tax as a fixed amount, and the two lines of the discount lower the base alone.
 """
 
-from odoo import models
+from odoo import api, models
 from odoo.exceptions import UserError
 
 from ..tools.money import to_units
@@ -59,7 +60,7 @@ class AccountMove(models.Model):
         return base_line
 
     def _check_equals_milestone(self):
-        """Extend: the invoice lowers the tax as the order does, or neither of them."""
+        """Extend: the invoice lowers the tax as the order does, or neither of them; no discount with retainage."""
         order = self.sudo().milestone_line_id.order_id
         if self.milestone_document == "stage" and (
             self.invoice_payment_term_id._get_tax_discount() != order.payment_term_id._get_tax_discount()
@@ -70,6 +71,15 @@ class AccountMove(models.Model):
                     "Choose the order's payment terms on the invoice.",
                     milestone=self.milestone_line_id.name,
                     order=order.name,
+                )
+            )
+        if self.amount_retained and self.invoice_payment_term_id.early_discount:
+            raise UserError(
+                self.env._(
+                    "Payment term “%(term)s” grants a discount for paying the invoice of “%(milestone)s” early, of which the "
+                    "client holds a part back. Choose a term without it on the invoice.",
+                    term=self.invoice_payment_term_id.name,
+                    milestone=self.milestone_line_id.name,
                 )
             )
         return super()._check_equals_milestone()
@@ -88,6 +98,8 @@ class SaleOrder(models.Model):
             schedules = changed.milestone_schedule_id.sudo().filtered("is_frozen")
             schedules._check_can_lower_tax(term)
         result = super().write(vals)
+        if "payment_term_id" in vals:
+            self.milestone_schedule_id.sudo()._check_no_early_discount()
         schedules._on_order_changed()
         return result
 
@@ -99,7 +111,29 @@ class MilestoneBillingSchedule(models.Model):
         """Extend: not every order can be billed under a discount that lowers the tax of every invoice."""
         for schedule in self:
             schedule._check_discounted_taxes(schedule.order_id.payment_term_id)
+        self._refuse_early_discount()
         return super()._check_can_freeze()
+
+    @api.constrains("retainage_percent", "retainage_method", "retainage_step_ids")
+    def _check_no_early_discount(self):
+        """Refuse, once the order is confirmed, retainage beside a discount for paying early."""
+        self.filtered("is_frozen")._refuse_early_discount()
+
+    def _refuse_early_discount(self):
+        """Refuse a discount for paying early where a part of each invoice is not paid before its release.
+
+        :raise UserError: naming the payment term and what to do.
+        """
+        for schedule in self.sudo():
+            term = schedule.order_id.payment_term_id
+            if term.early_discount and schedule._has_retainage():
+                raise UserError(
+                    self.env._(
+                        "Payment term “%s” grants a discount for paying the whole invoice early, of which the client holds "
+                        "a part back. Choose a term without it, or no retainage.",
+                        term.name,
+                    )
+                )
 
     def _check_can_lower_tax(self, term):
         """Refuse payment terms with another discount on the tax once something is billed with the present one.

@@ -79,8 +79,6 @@ class AccountMove(models.Model):
                 "amount_currency": self.currency_id.round(rest),
                 "balance": self.company_currency_id.round(values["balance"] - part_balance),
                 "account_id": trade_account.id,
-                "discount_amount_currency": 0.0,
-                "discount_balance": 0.0,
             }
         result[self._get_retainage_term_key(terms)] = {
             "amount_currency": retained,
@@ -152,12 +150,6 @@ class AccountMove(models.Model):
             lines = self.sudo().milestone_line_id.order_id.milestone_line_ids
             lines.filtered(lambda line: line.kind == "retainage_release").modified(["kind"])
         return result
-
-    def _is_eligible_for_early_payment_discount(self, currency, reference_date):
-        """Override of `account`: what is held back cannot be paid early, so no discount of the whole is offered."""
-        return not self._get_term_retainage() and super()._is_eligible_for_early_payment_discount(
-            currency, reference_date
-        )
 
     # === RETAINAGE THAT IS MATCHED IS NOT PAID ===
 

@@ -234,26 +234,10 @@ class MilestoneBillingSchedule(models.Model):
         """
         for schedule in self:
             schedule.line_ids._check_plan_inputs()
-            schedule._check_no_early_discount()
         self._check_fits_order()
         self._check_invoiced_by_milestones()
         self._check_retained_taxes()
         self._check_deposit_limit()
-
-    def _check_no_early_discount(self):
-        """Refuse a discount for paying early where a part of each invoice is not paid before its release.
-
-        :raise UserError: naming the payment term and what to do.
-        """
-        term = self.order_id.payment_term_id
-        if term.early_discount and self._has_retainage():
-            raise UserError(
-                self.env._(
-                    "Payment term “%s” grants a discount for paying the whole invoice early, of which the client holds a "
-                    "part back. Choose a term without it, or no retainage.",
-                    term.name,
-                )
-            )
 
     def _check_invoiced_by_milestones(self):
         """Refuse to bill by milestones what an invoice beside them bills already.

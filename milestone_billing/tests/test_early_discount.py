@@ -158,7 +158,7 @@ class TestEarlyDiscount(EarlyDiscountCommon):
         self.assertEqual(credit.amount_total, line.invoice_ids.filtered(lambda m: m != credit).amount_total)
         self.assertConserved(order)
 
-    # === WITH DEPOSITS AND RETAINAGE ===
+    # === WITH DEPOSITS ===
 
     def test_advance_and_its_recovery(self):
         for recovery in ("final", "prorata"):
@@ -226,6 +226,29 @@ class TestEarlyDiscount(EarlyDiscountCommon):
                 invoice._post()
             invoice.invoice_payment_term_id = own
             invoice._post()
+
+    def test_no_discount_goes_together_with_retainage(self):
+        """By whichever door both come together: the confirmation, the schedule, the order, or the invoice."""
+        self.company.milestone_invoice_posting = "draft"
+        for computation in ("mixed", "included", "excluded"):
+            with self.subTest(computation=computation):
+                term, held = self.create_term(computation), {"retainage_percent": 10.0}
+                with self.assertRaisesRegex(UserError, "or no retainage"):
+                    self.create_discounted(payment_term_id=term.id, schedule=held)
+                order = self.create_discounted(payment_term_id=term.id)
+                with self.assertRaisesRegex(UserError, "or no retainage"):
+                    order.milestone_schedule_id.write(held)
+                order = self.create_discounted(payment_term_id=False, schedule=held)
+                with self.assertRaisesRegex(UserError, "or no retainage"), self.env.cr.savepoint():
+                    order.payment_term_id = term
+                line = order.milestone_line_ids[0]
+                line.action_complete()
+                line.invoice_ids.invoice_payment_term_id = term
+                with self.assertRaisesRegex(UserError, "on the invoice"):
+                    line.invoice_ids._post()
+                line.invoice_ids.invoice_payment_term_id = False
+                line.invoice_ids._post()
+                self.assertFalse(any(line.invoice_ids.line_ids.mapped("discount_date")))
 
     def test_coarse_currencies_are_refused(self):
         self.company.currency_id.rounding = 0.05
