@@ -102,3 +102,10 @@ class TestMoneyAccess(DepositCommon):
 
     def test_managers_of_another_company_move_nothing(self):
         self.assertRefused("stranger", allowed=())
+
+    def test_nobody_ends_the_contract_of_another_company(self):
+        """Also where all that is asked of the order was read before."""
+        schedule = self.order.milestone_schedule_id
+        schedule._check_may_end()
+        with self.assertRaises(AccessError):
+            schedule.with_user(self.people["stranger"])._check_may_end()

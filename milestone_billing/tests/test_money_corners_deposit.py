@@ -261,6 +261,32 @@ class TestDepositCorners(MoneyCornerCommon):
             items = line.invoice_ids.line_ids.filtered(lambda item: item.display_type == "product")
             self.assertEqual((line.invoice_ids.company_id, items.account_id), (self.company, self.revenue))
 
+    def test_retainage_is_booked_in_the_company_of_the_order(self):
+        """Somebody works in two companies and is in the other one at the moment."""
+        other = self.setup_other_company()["company"]
+        self.env.user.company_ids += other
+        order = self.create_order(taxes=self.tax_20, confirm=False)
+        order.milestone_schedule_id.retainage_percent = 10.0
+        order.action_confirm()
+        line = order.milestone_line_ids[0]
+        line.with_context(allowed_company_ids=[other.id, self.company.id]).action_complete()
+        accounts = line.invoice_ids.line_ids.account_id
+        self.assertEqual(accounts, self.receivable + self.retainage + self.revenue + self.tax_account)
+        schedule = order.milestone_schedule_id
+        schedule.with_context(allowed_company_ids=[other.id, self.company.id]).release_retainage()
+        release = order.milestone_line_ids.invoice_ids - line.invoice_ids
+        self.assertEqual(release.line_ids.account_id, self.receivable + self.retainage)
+        self.assertEqual(release.company_id, self.company)
+
+    def test_what_is_left_to_invoice_of_a_line_is_its_price_less_what_is_billed(self):
+        """A third of one piece is no quantity of two decimals: 0.33 x 1,200.00 would leave 804.00."""
+        order = self.create_order(shares=(33.33, 66.67), prices=(1000.0,), taxes=self.tax_20)
+        order.milestone_line_ids[0].action_complete()
+        self.assertEqual(order.order_line.amount_invoiced, 399.96)
+        self.assertEqual(round(order.order_line.amount_to_invoice, 2), 800.04)
+        order.order_line.price_unit = 1100.0
+        self.assertEqual(round(order.order_line.amount_to_invoice, 2), 920.04)
+
     def test_tie_out_compares_what_was_billed_before(self):
         order = self.create_order()
         opening = self.env["milestone.billing.opening"].create(

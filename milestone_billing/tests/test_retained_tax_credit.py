@@ -1,5 +1,6 @@
 """Credit notes, withdrawn documents and reversed releases where the tax on retainage waits for the release."""
 
+from odoo import Command
 from odoo.exceptions import UserError
 from odoo.tests import tagged
 
@@ -53,6 +54,41 @@ class TestRetainedTaxCredit(RetainedTaxCommon):
         self.assertEqual(line._get_live_invoice().amount_untaxed, 900.0)
         self.release(order)
         self.assertBilledEqualsOrder(order)
+
+    def test_credit_of_the_work_of_one_tax_takes_back_the_retained_part_of_this_tax(self):
+        """Of 60 with 20 % and 40 with 10 %, the client gives the latter back: only its 10 % are held no longer."""
+        lines = [
+            Command.create(
+                {"product_id": self.service.id, "price_unit": price, "tax_ids": [Command.set(tax.ids)]}
+            )
+            for price, tax in ((6000.0, self.tax_20), (4000.0, self.tax_10))
+        ]
+        order = self.create_order(lines=lines, shares=(50, 50), confirm=False)
+        order.milestone_schedule_id.write(
+            {"retainage_percent": 10.0, "retainage_base": "net", "retainage_tax": "release"}
+        )
+        order.action_confirm()
+        line = order.milestone_line_ids[0]
+        line.action_complete()
+        refund = line.invoice_ids._reverse_moves()
+        refund.invoice_line_ids.filtered(
+            lambda item: item.tax_ids == self.tax_20 and not item.milestone_retainage
+        ).unlink()
+        refund._post()
+        self.assertItems(
+            refund,
+            (self.receivable, 0, 1980),
+            (self.retainage, 0, 200),
+            (self.revenue, 2000, 0),
+            (self.tax_account, 180, 0),
+        )
+        self.assertTiedOut(order)
+        self.assertItems(
+            self.release(order),
+            (self.receivable, 360, 0),
+            (self.retainage, 0, 300),
+            (self.tax_account, 0, 60),
+        )
 
     def test_credit_note_after_the_release_credits_the_work_with_all_its_tax(self):
         order = self.create_deferred_order()

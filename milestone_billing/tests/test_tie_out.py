@@ -50,6 +50,28 @@ class TestTieOut(DepositCommon):
         )
         self.assertEqual(self.env["account.move.line"].search(row.action_view_items()["domain"]), items)
 
+    def test_tax_that_is_booked_as_another_is_found(self):
+        """Net and total are right, but one tax has a cent of the other."""
+        tax_10 = self.env["account.tax"].create(
+            {"name": "VAT 10 %", "amount": 10.0, "type_tax_use": "sale", "company_id": self.company.id}
+        )
+        order = self.create_order(taxes=self.tax_20 + tax_10)
+        line = order.milestone_line_ids[0]
+        line.action_complete()
+        part = line.allocation_ids.filtered("move_id").sudo()
+        amounts = {tax_id: dict(tax) for tax_id, tax in part.tax_amounts.items()}
+        self.assertEqual([amounts[str(tax.id)]["tax"] for tax in self.tax_20 + tax_10], ["500.00", "250.00"])
+        amounts[str(self.tax_20.id)]["tax"], amounts[str(tax_10.id)]["tax"] = "500.01", "249.99"
+        part.tax_amounts = amounts
+        found = [
+            row for row in order.milestone_schedule_id.tie_out()["differences"] if row["check"] == "order"
+        ]
+        self.assertEqual(
+            {row["message"].partition(" (")[2]: (row["expected"], row["actual"]) for row in found},
+            {"VAT 20 %).": ("2000.00", "2000.01"), "VAT 10 %).": ("1000.00", "999.99")},
+        )
+        self.assertEqual({row["order_line_id"] for row in found}, set(order.order_line.ids))
+
     def test_agreement_is_told_and_an_auditor_may_look(self):
         auditor = new_test_user(
             self.env, "tie_auditor", "base.group_user,milestone_billing.milestone_billing_group_auditor"
