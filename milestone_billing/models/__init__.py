@@ -81,6 +81,7 @@ from . import sale_order_import
 from . import account_move
 from . import account_move_credit
 from . import account_move_check
+from . import account_move_cash_rounding
 from . import account_move_early_discount
 from . import account_move_label
 from . import account_move_retainage

@@ -20,10 +20,12 @@ class AccountMove(models.Model):
             if move.milestone_document in ("stage", "release"):
                 move._check_not_on_hold()
                 move._check_kind_kept()
+                move._check_taxes_not_rounded()
                 move._check_equals_milestone()
             elif move._is_milestone_credit():
                 move._check_takes_back_issued()
                 move._check_credits_what_was_billed()
+                move._check_taxes_not_rounded()
             else:
                 move._check_bills_nothing_owned()
 
@@ -135,7 +137,7 @@ class AccountMove(models.Model):
             self.env._(
                 "The draft of “%(milestone)s” was changed by hand: %(what)s is %(actual)s, the milestone bills "
                 "%(expected)s. Undo the change, or delete the draft, change the milestone and complete it again.",
-                milestone=self.milestone_line_id.name,
+                milestone=self.sudo().milestone_line_id.name,
                 what=difference["label"],
                 actual=text(difference["actual"]),
                 expected=text(difference["expected"]),

@@ -16,6 +16,7 @@ from . import test_approval_team
 from . import test_approver_archived
 from . import test_beside_milestones
 from . import test_cash_basis
+from . import test_cash_rounding
 from . import test_change
 from . import test_change_client
 from . import test_change_guard
