@@ -1,9 +1,18 @@
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 
+from ..tools import retained_tax
 from ..tools.context import drop_defaults
 
-CLAIM_FIELDS = {"milestone_document", "milestone_credited", "milestone_step", "milestone_is_advance"}
+CLAIM_FIELDS = {
+    "milestone_claim",
+    "milestone_document",
+    "milestone_credited",
+    "milestone_step",
+    "milestone_is_advance",
+}
+# What a reversal takes over from its document; see `_check_reverses_milestone`.
+REVERSED_FIELDS = {"milestone_line_id", "amount_retained", "milestone_retained_parts"}
 
 
 class AccountMove(models.Model):
@@ -75,18 +84,49 @@ class AccountMove(models.Model):
     def create(self, vals_list):
         """Override of `account`: nobody makes a document that claims to bill a milestone."""
         self._check_not_milestone_claim(vals_list, CLAIM_FIELDS)
-        context = drop_defaults(self.env.context, CLAIM_FIELDS | {"milestone_line_id"})
+        self._check_reverses_milestone(vals_list)
+        context = drop_defaults(self.env.context, CLAIM_FIELDS | REVERSED_FIELDS)
         model = self.with_context(context)  # pylint: disable=context-overridden
         return super(AccountMove, model).create(vals_list)
 
     @api.model
     def _check_not_milestone_claim(self, vals_list, names):
         if not self.env.su and any(names & vals.keys() for vals in vals_list):
-            raise AccessError(
-                self.env._(
-                    "Which milestone a document bills is written by the buttons of the milestone only."
-                )
-            )
+            self._raise_milestone_claim()
+
+    @api.model
+    def _check_reverses_milestone(self, vals_list):
+        """Refuse documents that name a milestone or retainage otherwise than as what their document is reversed by."""
+        if self.env.su:
+            return
+        for vals in vals_list:
+            claims = {name: vals[name] for name in REVERSED_FIELDS & vals.keys() if vals[name]}
+            if not claims:
+                continue
+            origin = self.sudo().browse(vals.get("reversed_entry_id") or 0)
+            taken_over = origin.milestone_line_id and origin._prepare_reversed_values()
+            if not taken_over or any(value != taken_over[name] for name, value in claims.items()):
+                self._raise_milestone_claim()
+
+    def _prepare_reversed_values(self):
+        """Give what a reversal takes over from this document: its milestone, and what it holds back turned around.
+
+        :rtype: dict
+        """
+        self.ensure_one()
+        schedule = self.milestone_line_id.sudo().schedule_id
+        parts = retained_tax.negate(self._get_retained_parts())
+        return {
+            "milestone_line_id": self.milestone_line_id.id,
+            "amount_retained": -self.amount_retained,
+            "milestone_retained_parts": schedule._prepare_retained_parts(parts) if parts else False,
+        }
+
+    @api.model
+    def _raise_milestone_claim(self):
+        raise AccessError(
+            self.env._("Which milestone a document bills is written by the buttons of the milestone only.")
+        )
 
     # === LIFE OF A MILESTONE INVOICE ===
 

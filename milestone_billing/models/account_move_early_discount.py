@@ -69,7 +69,7 @@ class AccountMove(models.Model):
                 self.env._(
                     "The payment terms of “%(milestone)s” lower its tax by another discount than those of %(order)s. "
                     "Choose the order's payment terms on the invoice.",
-                    milestone=self.milestone_line_id.name,
+                    milestone=self.sudo().milestone_line_id.name,
                     order=order.name,
                 )
             )
@@ -79,7 +79,7 @@ class AccountMove(models.Model):
                     "Payment term “%(term)s” grants a discount for paying the invoice of “%(milestone)s” early, of which the "
                     "client holds a part back. Choose a term without it on the invoice.",
                     term=self.invoice_payment_term_id.name,
-                    milestone=self.milestone_line_id.name,
+                    milestone=self.sudo().milestone_line_id.name,
                 )
             )
         return super()._check_equals_milestone()

@@ -7,7 +7,7 @@ from odoo.exceptions import UserError
 from odoo.tools import SQL, formatLang, frozendict
 
 from ..tools.money import to_float
-from .account_move import CLAIM_FIELDS
+from .account_move import CLAIM_FIELDS, REVERSED_FIELDS
 
 
 class AccountMove(models.Model):
@@ -118,7 +118,7 @@ class AccountMove(models.Model):
 
     def _get_retainage_term_key(self, terms):
         date = self.invoice_date or self.date or self.company_id._get_milestone_today()
-        due = date + timedelta(days=self.milestone_line_id.schedule_id.retainage_due_days)
+        due = date + timedelta(days=self.sudo().milestone_line_id.schedule_id.retainage_due_days)
         latest = max((key["date_maturity"] for key in terms if key["date_maturity"]), default=due)
         return frozendict(
             {
@@ -144,7 +144,7 @@ class AccountMove(models.Model):
 
     def write(self, vals):
         """Override of `account`: what can be released follows the documents; no other milestone's amounts do."""
-        self._check_not_milestone_claim([vals], CLAIM_FIELDS | {"milestone_line_id"})
+        self._check_not_milestone_claim([vals], CLAIM_FIELDS | REVERSED_FIELDS)
         result = super().write(vals)
         if "state" in vals:
             lines = self.sudo().milestone_line_id.order_id.milestone_line_ids
@@ -211,7 +211,7 @@ class AccountMove(models.Model):
             else:
                 continue
             if credit.currency_id.compare_amounts(amount, credit.amount_retained):
-                credit.amount_retained = amount
+                credit.sudo().amount_retained = amount
 
     def _get_credited_retainage(self, origin):
         """Give the retainage that this credit note takes back, negative.
@@ -247,7 +247,7 @@ class AccountMove(models.Model):
         """Match retainage that posted documents give back with the oldest that is held on the same order."""
         given_back = self.filtered(lambda move: move.milestone_line_id and move.amount_retained)
         given_back._hold_again()
-        given_back.milestone_line_id.schedule_id.sudo()._clear_retainage()
+        given_back.sudo().milestone_line_id.schedule_id._clear_retainage()
 
     def _check_retainage_held(self):
         """Refuse to give back more than is held: what a draft counted on may have been credited or deleted since.

@@ -51,7 +51,7 @@ class AccountMove(models.Model):
     def _post(self, soft=True):
         """Override of `account` to say when what is deducted for retainage is expected to be due."""
         for move in self.filtered(lambda move: move.milestone_retained_parts and move.state == "draft"):
-            days = move.milestone_line_id.schedule_id.retainage_due_days
+            days = move.sudo().milestone_line_id.schedule_id.retainage_due_days
             date = (move.invoice_date or move.company_id._get_milestone_today()) + timedelta(days=days)
             move._get_retainage_items().filtered(lambda item: item.balance > 0).date_maturity = date
         return super()._post(soft)
@@ -63,9 +63,8 @@ class AccountMove(models.Model):
         values_list = default_values_list or [{} for _move in self]
         for move, values in zip(self, values_list, strict=True):
             if move.milestone_retained_parts:
-                parts = retained_tax.negate(move._get_retained_parts())
-                schedule = move.milestone_line_id.schedule_id.sudo()
-                values["milestone_retained_parts"] = schedule._prepare_retained_parts(parts)
+                parts = move._prepare_reversed_values()["milestone_retained_parts"]
+                values["milestone_retained_parts"] = parts
         return super()._reverse_moves(values_list, cancel)
 
     def _adjust_credited_retainage(self):
@@ -81,7 +80,7 @@ class AccountMove(models.Model):
         :rtype: dict
         """
         origin = self.reversed_entry_id
-        parts, schedule = origin._get_retained_parts(), origin.milestone_line_id.schedule_id.sudo()
+        parts, schedule = origin._get_retained_parts(), origin.milestone_line_id.sudo().schedule_id
         held = schedule._get_retained_pot(schedule._get_held_documents() - self)
         earlier = origin.reversal_move_ids.filtered(
             lambda move: move != self and move.state == "posted" and move.milestone_document == "credit"
@@ -145,7 +144,7 @@ class AccountMove(models.Model):
             "invoice_line_ids": [Command.unlink(item.id) for item in self._get_retainage_items()],
         }
         line._add_taxed_retainage(values, parts, -1)
-        self.write(values)
+        self.sudo().write(values)
 
     def _has_retainage_items(self, parts):
         """Tell whether the retainage lines of this document are exactly these parts, taxes included."""
@@ -178,7 +177,7 @@ class AccountMove(models.Model):
         return super()._detach_allocations()
 
     def _check_held_without(self):
-        schedule = self.milestone_line_id.schedule_id.sudo()
+        schedule = self.milestone_line_id.sudo().schedule_id
         held = schedule._get_held_units() - sum(
             to_units(move.amount_retained, move.currency_id.rounding)
             for move in schedule._get_held_documents() & self
@@ -196,7 +195,7 @@ class AccountMove(models.Model):
         )
 
     def _check_retainage_not_released(self):
-        schedule = self.milestone_line_id.schedule_id.sudo()
+        schedule = self.milestone_line_id.sudo().schedule_id
         others = schedule._get_documents() - self
         pot = schedule._get_retained_pot(others)
         documents = {document for document, _taxes in self._get_retained_parts()}

@@ -32,6 +32,7 @@ from . import test_cut_over_entry
 from . import test_dashboard
 from . import test_deposit_limit
 from . import test_deposit_refund
+from . import test_document_claims
 from . import test_early_discount
 from . import test_einvoice
 from . import test_end
