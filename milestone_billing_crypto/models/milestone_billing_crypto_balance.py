@@ -62,7 +62,7 @@ class MilestoneBillingCryptoBalance(models.Model):
                 raise UserError(
                     self.env._("Only what is unexplained on an address can have been there before.")
                 )
-            balance.chain_id.message_post(
+            balance.address_id.wallet_id.message_post(
                 body=self.env._(
                     "%(amount)s on %(address)s were there before the address was offered, says %(user)s.",
                     amount=balance.difference_text,

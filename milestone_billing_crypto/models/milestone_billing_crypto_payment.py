@@ -94,6 +94,11 @@ class MilestoneBillingCryptoPayment(models.Model):
             raise AccessError(self.env._("A payment follows its receipts. It cannot be changed by hand."))
         return super().write(vals)
 
+    @api.model
+    def _get_thread_with_access(self, thread_id, *, hash=None, pid=None, token=None, **kwargs):
+        """Override of `portal`: the token of the payer's page opens that page, and not the chatter."""
+        return super()._get_thread_with_access(thread_id, **kwargs)
+
     # === CHECKOUT === #
 
     @api.model

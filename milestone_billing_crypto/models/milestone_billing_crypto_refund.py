@@ -24,8 +24,8 @@ class MilestoneBillingCryptoRefund(models.Model):
     _name = "milestone.billing.crypto.refund"
     _description = "Stablecoin Refund"
     _inherit = ["milestone.billing.crypto.keyless", "mail.thread", "milestone.billing.crypto.gas"]
-    _keyless_fields = ("payout_address", "tx_hash")
-    _hash_fields = ("tx_hash",)
+    _keyless_fields = ("payout_address", "tx_hash", "reason")
+    _hash_fields = ("tx_hash", "reason")
     _order = "id desc"
     _guarded_fields = frozenset(
         {"state", "gas_move_id", "account_payment_id", "confirmed_on", "base_units", "company_id"}

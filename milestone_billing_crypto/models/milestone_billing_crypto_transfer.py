@@ -234,10 +234,12 @@ class MilestoneBillingCryptoTransfer(models.Model):
     def action_open_explorer(self):
         """Open the transaction in the network's explorer."""
         self.ensure_one()
+        self.check_access("read")
         return {"type": "ir.actions.act_url", "url": self.explorer_link, "target": "new"}
 
     def action_export(self):
         """Download these receipts as a workbook."""
+        self.check_access("read")
         ids = ",".join(str(transfer.id) for transfer in self)
         return {
             "type": "ir.actions.act_url",

@@ -2,7 +2,8 @@ import csv
 import io
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError, ValidationError
+from odoo.addons.milestone_billing.tools.context import drop_defaults
+from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tools.mail import html2plaintext
 
 from ..const import ADDRESS_COOL_DOWN_DAYS, GAP_LIMIT
@@ -55,6 +56,7 @@ class MilestoneBillingCryptoWallet(models.Model):
         default="draft",
         required=True,
         readonly=True,
+        copy=False,
         tracking=True,
     )
     next_index = fields.Integer(readonly=True, copy=False)
@@ -168,8 +170,23 @@ class MilestoneBillingCryptoWallet(models.Model):
         }
         return messages.get(code, self.env._("This is not a whole extended public key; it begins with xpub."))
 
+    @api.model_create_multi
+    def create(self, vals_list):
+        """Override: a wallet is confirmed by who compared its addresses, not by a value."""
+        for vals in vals_list:
+            self._check_state(vals)
+        names = () if self.env.su else ("state",)
+        model = self.with_context(drop_defaults(self.env.context, names))  # pylint: disable=context-overridden
+        return super(MilestoneBillingCryptoWallet, model).create(vals_list)
+
+    @api.model
+    def _check_state(self, vals):
+        if "state" in vals and not self.env.su:
+            raise AccessError(self.env._("This changes by its buttons only."))
+
     def write(self, vals):
         """Override to keep what addresses were derived from."""
+        self._check_state(vals)
         self._refuse_secrets(vals)
         fixed = {"mode", "xpub_key", "fixed_address", "is_test", "company_id"} & set(vals)
         if fixed and any(wallet.state == "confirmed" for wallet in self):
@@ -210,7 +227,7 @@ class MilestoneBillingCryptoWallet(models.Model):
                 raise UserError(wallet.env._("Give the key, the addresses or the address first."))
             if wallet.mode == "fixed":
                 wallet.sudo()._ensure_fixed_address()
-            wallet.state = "confirmed"
+            wallet.sudo().state = "confirmed"
         return True
 
     def action_import_addresses(self, text):

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from odoo import Command, fields
 from odoo.exceptions import AccessError, UserError, ValidationError
-from odoo.tests import new_test_user, tagged
+from odoo.tests import HttpCase, JsonRpcException, new_test_user, tagged
 from odoo.tools import mute_logger
 from psycopg2.errors import CheckViolation
 
@@ -130,11 +130,15 @@ class TestAccess(CryptoCommon):
             ),
             (sweep, {"amount": 1.0}),
             (sweep, {"date": "2020-01-01"}),
+            (self.wallet.with_user(manager), {"state": "draft"}),
         ):
             with self.subTest(vals), self.assertRaises(AccessError):
                 record.write(vals)
         with self.assertRaises(AccessError):
             self.model("proof", manager).create({"chain_id": self.chain.id, "is_proven": True})
+        with self.assertRaises(AccessError):
+            self.model("wallet", manager).create({"name": "W", "state": "confirmed"})
+        self.assertEqual(self.wallet.copy().state, "draft")
         forged = self.model("proof", manager).with_context(default_block_number=7)
         self.assertFalse(forged.create({"chain_id": self.chain.id}).block_number)
         proof.action_prove()
@@ -286,3 +290,85 @@ class TestAccess(CryptoCommon):
                 }
             )
             self.assertEqual(self.provider._can_quote(peso), expected, "a rate of a week ago still counts")
+
+
+@tagged("post_install", "-at_install")
+class TestAccessOverTheNetwork(CryptoCommon, HttpCase):
+    """Each public method of each model, called as a browser calls it, by people who may not."""
+
+    #: What a person who may read may do with what they see.
+    LOOKING = {"action_open_explorer", "action_export"}
+
+    def create_records(self):
+        """Return one record of each model with public methods."""
+        payment = self.create_payment(100)
+        self.pay_and_settle(payment)
+        env = payment.env
+        refund = {"payment_id": payment.id, "token_id": self.usdc.id, "amount": 5.0}
+        place = {"company_id": self.company.id, "token_id": self.usdc.id}
+        self.chain.sudo()._sweep()
+        return [
+            payment,
+            payment.transfer_ids,
+            self.chain,
+            self.usdc,
+            self.wallet,
+            env["milestone.billing.crypto.refund"].create(refund),
+            env["milestone.billing.crypto.sweep"].create(place),
+            env["milestone.billing.crypto.proof"].create({"chain_id": self.chain.id}),
+            env["milestone.billing.crypto.balance"].search([], limit=1),
+        ]
+
+    def get_public(self, record):
+        """Return the names of the public methods that our addon gives a model."""
+        ours = "odoo.addons.milestone_billing_crypto."
+        return sorted(
+            name
+            for base in type(record).mro()
+            for name, member in vars(base).items()
+            if name.startswith("action_") and getattr(member, "__module__", "").startswith(ours)
+        )
+
+    def call(self, record, name, *args):
+        """Call a method over HTTP; returns the name of the error, or None."""
+        try:
+            self.make_jsonrpc_request(
+                f"/web/dataset/call_kw/{record._name}/{name}",
+                {"model": record._name, "method": name, "args": [record.ids, *args], "kwargs": {}},
+            )
+        except JsonRpcException as error:
+            return str(error.args[0]).rpartition(".")[2] or "error"
+        return None
+
+    @mute_logger("odoo.http")
+    def test_each_public_method_by_who_may_not(self):
+        prefix = "milestone_billing_crypto.milestone_billing_crypto_group_"
+        records = self.create_records()
+        arguments = {"action_assign": [records[0].id], "action_import_addresses": ["0x" + "5" * 40]}
+        seen = 0
+        for groups in ("base.group_portal", "base.group_user", "base.group_user," + prefix + "user"):
+            login = "over_" + groups.replace(".", "_").replace(",", "_")[-30:]
+            new_test_user(self.env, login, groups=groups, password=login + login)
+            self.authenticate(login, login + login)
+            for record in records:
+                for name in self.get_public(record):
+                    may = groups.endswith("crypto_group_user") and name in self.LOOKING
+                    with self.subTest(f"{login} {record._name} {name}"):
+                        said = self.call(record, name, *arguments.get(name, []))
+                        self.assertEqual(said, None if may else "AccessError")
+                    seen += 1
+        self.assertGreater(seen, 50)
+
+    @mute_logger("odoo.http")
+    def test_token_of_the_page_opens_no_chatter(self):
+        payment = self.create_payment(100)
+        self.authenticate(None, None)
+        place = {"thread_model": payment._name, "thread_id": payment.id, "token": payment.access_token}
+        before = payment.message_ids
+        for route, values in (
+            ("/mail/message/post", {"post_data": {"body": "Hello", "message_type": "comment"}}),
+            ("/mail/chatter_fetch", {}),
+        ):
+            with self.subTest(route), self.assertRaises(JsonRpcException):
+                self.make_jsonrpc_request(route, {**place, **values})
+        self.assertEqual(payment.message_ids, before)

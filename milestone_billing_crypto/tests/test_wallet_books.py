@@ -209,7 +209,7 @@ class TestWalletBooks(CryptoCommon, HttpCase):
             balance.with_user(user).action_note_opening()
         balance.with_user(manager).action_note_opening()
         self.assertEqual((balance.state, balance.opening_units), ("ok", str(40 * MILLION)))
-        self.assertIn("crypto_opener", self.chain.message_ids[0].body)
+        self.assertIn("crypto_opener", payment.address_id.wallet_id.message_ids[0].body)
         with self.assertRaises(UserError):
             balance.with_user(manager).action_note_opening()
         self.chain._sweep()
