@@ -26,6 +26,7 @@ from . import milestone_billing_crypto_chain_sweep
 from . import milestone_billing_crypto_proof
 from . import milestone_billing_crypto_gas
 from . import milestone_billing_crypto_refund
+from . import milestone_billing_crypto_refund_credit
 from . import milestone_billing_crypto_sweep
 from . import payment_provider
 from . import payment_transaction

@@ -46,7 +46,8 @@ class MilestoneBillingCryptoRefund(models.Model):
     amount_text = fields.Char(string="To Send", compute="_compute_amount_text")
     credit_note_id = fields.Many2one(
         "account.move",
-        domain="[('move_type', '=', 'out_refund'), ('state', '=', 'posted')]",
+        domain="[('move_type', '=', 'out_refund'), ('state', '=', 'posted'), ('company_id', '=', company_id), "
+        "('commercial_partner_id', '=', partner_id), ('payment_state', 'in', ('not_paid', 'partial'))]",
         help="What the refund settles; without one it is taken from the customer's open credit.",
     )
     reason = fields.Char()
@@ -112,12 +113,12 @@ class MilestoneBillingCryptoRefund(models.Model):
         for refund in self.filtered("credit_note_id"):
             note, payment = refund.sudo().credit_note_id, refund.sudo().payment_id
             theirs = (note.commercial_partner_id, note.company_id)
-            if note.move_type != "out_refund" or theirs != (
+            if (note.move_type, note.state) != ("out_refund", "posted") or theirs != (
                 payment.partner_id.commercial_partner_id,
                 payment.company_id,
             ):
                 raise ValidationError(
-                    self.env._("Choose a credit note of the customer who paid, in the same company.")
+                    self.env._("Choose a posted credit note of the customer who paid, in the same company.")
                 )
 
     def write(self, vals):
@@ -127,6 +128,9 @@ class MilestoneBillingCryptoRefund(models.Model):
             raise UserError(
                 self.env._("The payer has confirmed this refund. Cancel it and ask again instead.")
             )
+        booked = {"credit_note_id", "tx_hash", "gas_text", "gas_cost"} & set(vals)
+        if booked and not self.env.su and any(refund.state == "done" for refund in self):
+            raise UserError(self.env._("This refund is booked already: the money has left your wallet."))
         if "payout_address" in vals and not self.env.su:
             raise AccessError(self.env._("Only the payer says where a refund goes to."))
         return super().write(vals)
@@ -362,6 +366,7 @@ class MilestoneBillingCryptoRefund(models.Model):
                 "date": moment.date(),
                 "memo": f"{self.name} - {self.tx_hash}",
                 "invoice_ids": [Command.set(self.credit_note_id.ids)],
+                **self._prepare_credit_account(),
             }
         )
         payment.action_post()
@@ -388,10 +393,3 @@ class MilestoneBillingCryptoRefund(models.Model):
                     "The network dropped the transfer of this refund; its entries were cancelled."
                 )
             )
-
-    def _credit_lines(self, partner, account):
-        if self.credit_note_id:
-            return self.credit_note_id.line_ids
-        return self.payment_id.transfer_ids.move_id.line_ids.filtered(
-            lambda line: line.account_id == account and line.partner_id == partner and not line.reconciled
-        )
