@@ -5,6 +5,8 @@ from odoo.exceptions import AccessError
 
 from ..tools.address import fingerprint, to_checksum
 
+#: How long an address is read in every cycle after the network dropped a transfer of it.
+_WATCH_AGAIN = timedelta(days=7)
 #: Only code that holds this very object may add addresses; a caller over the network cannot send it.
 _LIBRARY = object()
 
@@ -141,6 +143,12 @@ class MilestoneBillingCryptoAddress(models.Model):
         self.ensure_one()
         quotes = self.payment_id.quote_ids.filtered(lambda quote: quote.address_id == self)
         return min(quotes.mapped("quoted_on"), default=self.assigned_on or self.create_date)
+
+    def _watch_closely(self):
+        """Have these addresses read in every cycle for a while: something is on its way to them, or away."""
+        until = fields.Datetime.now() + _WATCH_AGAIN
+        for record in self.filtered(lambda one: not one.watch_until or one.watch_until < until):
+            record._update({"watch_until": until})
 
     def _mark_used(self):
         """Note that money arrived, and how far the wallet's addresses are in use."""

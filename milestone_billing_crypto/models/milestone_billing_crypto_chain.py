@@ -144,13 +144,14 @@ class MilestoneBillingCryptoChain(models.Model):
         return True
 
     def action_resume(self):
-        """Let a stopped network be read again, from the node's newest block on.
+        """Let a stopped network be read again: where it stopped, else from the node's newest block on.
 
-        What was missed in between is found by the daily balance check.
+        In the second case each receipt is looked up again, and what was missed in between is found by the
+        comparison of balances.
         """
         self.check_access("write")
         for chain in self.filtered(lambda chain: chain.watch_state == "stopped"):
-            chain.sudo()._restart()
+            chain.sudo()._resume()
         return True
 
     # === NODES === #
@@ -239,6 +240,7 @@ class MilestoneBillingCryptoChain(models.Model):
                 "last_error": False,
                 "cursor_block": 0,
                 "coin_block": 0,
+                "finalized_block": 0,
                 "hashes": {},
             }
         )

@@ -21,7 +21,8 @@ class MilestoneBillingCryptoChain(models.Model):
 
         :param int number: the block; default is the one up to which the network was read.
 
-        The block's hash is looked at again with each request, so that all figures are of one block.
+        The block's hash is looked at again with each request, so that all figures are of one block, and of the
+        branch that was read: what is on another one explains nothing.
 
         :raise UserError: if no node answers, or one contradicts itself.
         """
@@ -37,7 +38,7 @@ class MilestoneBillingCryptoChain(models.Model):
 
     def _read_balances_at(self, number, addresses, tokens):
         contract, raw = self._find_multicall(number)
-        block = transfer_log.parse_header(raw)
+        block = self._read_known_header(raw)
         pairs = [(address, token) for address in addresses for token in tokens]
         step = _BALANCES_PER_CALL if contract else CALLS_PER_BATCH
         balances = {}

@@ -6,6 +6,7 @@ from odoo import fields, models
 from odoo.exceptions import UserError
 
 from ..tools import native, transfer_log
+from ..tools.reading import block_call
 from ..tools.transfer_log import RangeError
 
 #: An address offered while a cycle ran is looked up this far back; see the watcher.
@@ -22,7 +23,8 @@ class MilestoneBillingCryptoChain(models.Model):
         self.ensure_one()
         coin = self._get_watched_tokens().filtered("is_native")
         is_readable = self.cursor_block and self.watch_state in ("ok", "behind")
-        if not coin or not is_readable or self.cursor_block <= (self.coin_block or 0):
+        is_known = self.cursor_block <= (self.coin_block or 0)
+        if not coin or not is_readable or is_known or self.recheck_block:
             return
         domain = [("wallet_id.is_test", "=", self.is_test), ("watch_until", ">=", fields.Datetime.now())]
         try:
@@ -52,6 +54,8 @@ class MilestoneBillingCryptoChain(models.Model):
             before, after = expected[address.id, coin.id], balances[address.id, coin.id]
             if before != after:
                 found += self._trace_coin(address, block, before, after)
+        if found:
+            self._check_same_block(block)
         numbers = {header.number for _address, _transfer, header in found}
         prices = {number: coin._price_at(number) for number in numbers}
         if self._lock_cursor(cursor):
@@ -106,11 +110,24 @@ class MilestoneBillingCryptoChain(models.Model):
         except (UserError, RangeError) as error:
             raise native.UnknownStateError(str(error)) from None
 
+    def _check_same_block(self, block):
+        """Refuse what was traced when the blocks were replaced meanwhile.
+
+        :raise UserError: if the block up to which balances were read is another one now.
+        """
+        raw = self._call([block_call(block.number)])[0]
+        if not isinstance(raw, dict) or raw.get("hash") != block.hash:
+            raise UserError(
+                self.env._(
+                    "The network replaced blocks while it was read. It is read again in the next cycle."
+                )
+            )
+
     def _read_known_header(self, raw):
         """Return a block's header; refuses one that is not what was read at that height."""
         header = transfer_log.parse_header(raw)
         if (self.hashes or {}).get(str(header.number), header.hash) != header.hash:
-            raise RangeError("the chain changed while balances were compared")
+            raise RangeError("the chain changed while it was read")
         return header
 
     def _record_coin(self, found, prices):

@@ -37,7 +37,10 @@ class MilestoneBillingCryptoChain(models.Model):
 
     def _apply_lost(self, snapshot, reading, values):
         reason = self.env._(
-            "The node's chain shares no block with what was read. Check the node, then resume the network by hand."
+            "The node shares no block with what was read: it is on another chain, or the network replaced more than "
+            "%(count)s blocks. Nothing is read until you decide. Compare the newest block with the network's explorer. "
+            "If the node is wrong, correct its address; then press Resume.",
+            count=finality.HASHES_KEPT,
         )
         self._alarm(reason)
         self.write({**values, "watch_state": "stopped", "last_error": reason})
@@ -51,6 +54,7 @@ class MilestoneBillingCryptoChain(models.Model):
         )
         dropped._update({"state": "orphaned"})
         dropped.payment_id._refresh_state()
+        dropped.address_id._watch_closely()
         kept = {str(number): known for number, known in snapshot.hashes.items() if number <= reading.fork}
         values["coin_block"] = min(self.coin_block or 0, reading.fork)
         self.write({**values, "cursor_block": reading.fork, "hashes": kept, "watch_state": "behind"})

@@ -20,10 +20,11 @@ class MilestoneBillingCryptoChain(models.Model):
     def _sweep(self, commit=False):
         """Compare the balances of all offered addresses with the receipts, and recover what was missed.
 
-        :param bool commit: commit around each recovery, as the scheduled job does: it takes long, and the watcher
-            goes on meanwhile.
+        :param bool commit: commit around each recovery, as the scheduled job and the button do: it takes long, and
+            the watcher goes on meanwhile.
         """
         self.ensure_one()
+        self._check_rechecked()
         tokens = self._get_watched_tokens()
         tokens._read_price()
         addresses = self.env["milestone.billing.crypto.address"].search(
@@ -157,7 +158,7 @@ class MilestoneBillingCryptoChain(models.Model):
         if not transfers or not self._lock_cursor(self.cursor_block or 0):
             return
         raw = self._call(block_call(number) for number in sorted({one.block_number for one in transfers}))
-        headers = {header.number: header for header in map(transfer_log.parse_header, raw)}
+        headers = {header.number: header for header in map(self._read_known_header, raw)}
         transfers = transfer_log.check_transfers(transfers, headers)
         self.env["milestone.billing.crypto.transfer"]._record_found(self, transfers, headers)
 
@@ -191,11 +192,11 @@ class MilestoneBillingCryptoChain(models.Model):
         }
 
     def action_check_balances(self):
-        """Compare the balances of all offered addresses with the receipts now."""
+        """Compare the balances of all offered addresses with the receipts now, beside the watcher as the job does."""
         self.check_access("write")
         for chain in self.sudo():
-            chain._sweep()
-            self.env["milestone.billing.crypto.transfer"].sudo()._settle()
+            chain._sweep(commit=True)
+        self.env["milestone.billing.crypto.transfer"].sudo()._settle(commit=True)
         return self.env["ir.actions.act_window"]._for_xml_id(
             "milestone_billing_crypto.milestone_billing_crypto_balance_action"
         )

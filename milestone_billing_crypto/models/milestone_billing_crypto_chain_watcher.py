@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from odoo import api, fields, models
 from odoo.addons.milestone_billing.tools.url_guard import UrlError
+from odoo.fields import Domain
 from odoo.tools import SQL
 from psycopg2 import OperationalError
 
@@ -47,24 +48,34 @@ class MilestoneBillingCryptoChain(models.Model):
 
     @api.model
     def _find_watched(self):
-        """Return the networks with a node on which an address of ours may receive a listed token."""
+        """Return the networks on which an address of ours may receive a listed token, that have a node or had one.
+
+        One that lost its node is looked at too: then it says so, instead of being up to date for ever.
+        """
         addresses = self.env["milestone.billing.crypto.address"]._read_group(
             [("state", "!=", "free")], ["wallet_id"], ["__count"]
         )
         modes = {wallet.is_test for wallet, _count in addresses}
-        chains = self.search([("node_ids.active", "=", True), ("is_test", "in", list(modes))])
+        is_read = Domain("node_ids.active", "=", True) | Domain("watch_state", "!=", "idle")
+        chains = self.search(is_read & Domain("is_test", "in", list(modes)))
         return chains.filtered(lambda chain: chain._get_watched_tokens())
 
     def _get_watched_tokens(self):
-        """Return the listed tokens, and those taken off the list for which somebody was given a price: money may come."""
+        """Return the listed tokens, and those taken off the list for which somebody was given a price, or that came.
+
+        Of them money may come or go still.
+        """
         Token = self.env["milestone.billing.crypto.token"].with_context(active_test=False)
         archived = Token.search([("chain_id", "in", self.ids), ("active", "=", False)])
-        quotes = self.env["milestone.billing.crypto.quote"].sudo()
-        quoted = quotes._read_group([("token_id", "in", archived.ids)], ["token_id"])
-        return self.token_ids | self.token_ids.browse(token.id for (token,) in quoted)
+        used = self.token_ids
+        for name in ("quote", "transfer", "refund") if archived else ():
+            records = self.env[f"milestone.billing.crypto.{name}"].sudo()
+            found = records._read_group([("token_id", "in", archived.ids)], ["token_id"])
+            used |= used.browse(token.id for (token,) in found)
+        return used
 
     def _watch(self, commit=False):
-        """Read up to the newest block, then make receipts final, then book them.
+        """Read up to the newest block, look up again what is in doubt, make receipts final, then book them.
 
         :param bool commit: commit after each range and each receipt, as the scheduled job does.
         """
@@ -75,6 +86,7 @@ class MilestoneBillingCryptoChain(models.Model):
                 self.env["ir.cron"]._commit_progress()
             if not again:
                 break
+        self._recheck()
         self._read_feeds()
         self._read_coin()
         self._finalize_once()

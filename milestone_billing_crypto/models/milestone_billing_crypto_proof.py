@@ -77,6 +77,7 @@ class MilestoneBillingCryptoProof(models.Model):
     def _prove(self):
         """Read the network and the ledger once more, and replace the rows by what they say now."""
         self.ensure_one()
+        self.chain_id._check_rechecked()
         addresses = (
             self.env["milestone.billing.crypto.address"]
             .search([("company_id", "=", self.company_id.id), ("state", "!=", "free")])

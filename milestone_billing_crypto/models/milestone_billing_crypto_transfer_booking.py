@@ -170,7 +170,7 @@ class MilestoneBillingCryptoTransfer(models.Model):
         self.ensure_one()
         payment = self.payment_id
         payment.lock_for_update()
-        if self.booking_state != "none" or self.state != "final":
+        if self.booking_state != "none" or self.state != "final" or self.chain_id.recheck_block:
             return
         cover = self._get_cover()
         digits = self.currency_id.decimal_places

@@ -10,6 +10,7 @@ from . import (
     test_order_of_events,
     test_race,
     test_receipts,
+    test_recheck,
     test_refund_credit,
     test_sweep,
     test_transport,

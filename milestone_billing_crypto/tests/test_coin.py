@@ -110,6 +110,25 @@ class TestCoin(CryptoCommon):
         self.watch(3)
         self.assert_paid(payment)
 
+    def test_blocks_replaced_between_reading_and_comparing_make_no_money(self):
+        payment = self.create_payment(1000, token=self.coin)
+        self.watch(1)
+        self.evm.pay_coin(payment.address_id.address, int(payment.quote_id.base_units))
+        self.watch()
+        receipt = payment.transfer_ids
+        self.assertEqual(receipt.state, "seen")
+        self.evm.mine()
+        self.chain._read_once()
+        self.evm.reorg(3)
+        self.chain._read_coin()
+        self.watch(3)
+        self.watch(3)
+        moves = self.env["milestone.billing.crypto.transfer"].search(
+            [("address_id", "=", payment.address_id.id)]
+        )
+        self.assertEqual(moves.mapped("state"), ["orphaned"])
+        self.assertEqual((payment.state, self.invoice_of(payment).payment_state), ("waiting", "not_paid"))
+
     def test_reorganisation_drops_the_receipt_and_the_next_one_counts_once(self):
         payment = self.create_payment(1000, token=self.coin)
         self.watch(1)

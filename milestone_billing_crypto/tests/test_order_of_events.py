@@ -118,9 +118,8 @@ class TestOrderOfEvents(CryptoCommon):
     def test_missed_payment_is_found_although_a_new_price_was_asked_later(self):
         payment = self.create_payment(1500)
         self.pay(payment)
-        self.chain.write({"watch_state": "stopped"})
         self.evm.mine(600)
-        self.chain.action_resume()
+        self.chain._restart()
         long_ago = fields.Datetime.subtract(fields.Datetime.now(), minutes=12)
         payment.quote_id.quoted_on = long_ago
         payment._choose(self.usdc)
