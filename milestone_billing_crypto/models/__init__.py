@@ -24,6 +24,7 @@ from . import milestone_billing_crypto_chain_balance
 from . import milestone_billing_crypto_chain_coin
 from . import milestone_billing_crypto_chain_sweep
 from . import milestone_billing_crypto_chain_recheck
+from . import milestone_billing_crypto_chain_archive
 from . import milestone_billing_crypto_proof
 from . import milestone_billing_crypto_gas
 from . import milestone_billing_crypto_refund

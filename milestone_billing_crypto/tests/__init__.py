@@ -1,6 +1,7 @@
 from . import (
     test_access,
     test_anchor,
+    test_archive,
     test_checkout,
     test_checkout_lang,
     test_coin,
