@@ -4,6 +4,7 @@ import logging
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from psycopg2 import OperationalError
 
 _logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class MilestoneBillingCryptoBalance(models.Model):
         for index, chain in enumerate(chains):
             try:
                 chain._sweep(commit=True)
-            except UserError as error:
+            except (UserError, OperationalError) as error:
                 self.env.cr.rollback()
                 _logger.warning("Balances of stablecoin network %s could not be read: %s", chain.id, error)
             except Exception as error:

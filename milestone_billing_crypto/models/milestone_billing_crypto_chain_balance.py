@@ -29,12 +29,13 @@ class MilestoneBillingCryptoChain(models.Model):
         try:
             return self._read_balances_at(number or self.cursor_block, addresses, tokens)
         except (RangeError, abi.AbiError) as error:
-            raise UserError(
-                self.env._(
-                    "The node's answer about balances cannot be used (%(problem)s). Try again in a minute.",
-                    problem=str(error),
-                )
-            ) from None
+            raise UserError(self._unusable_message(error)) from None
+
+    def _unusable_message(self, error):
+        return self.env._(
+            "The node's answer about balances cannot be used (%(problem)s). Try again in a minute.",
+            problem=str(error),
+        )
 
     def _read_balances_at(self, number, addresses, tokens):
         contract, raw = self._find_multicall(number)

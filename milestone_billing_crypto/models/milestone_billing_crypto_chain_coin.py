@@ -13,6 +13,8 @@ from ..tools.transfer_log import RangeError
 _FRESH_ADDRESS = timedelta(minutes=6)
 #: Many nodes keep the states of the last 128 blocks only.
 _STATES_KEPT = 120
+#: How often a comparison is begun again when the watcher was faster.
+_ATTEMPTS = 5
 
 
 class MilestoneBillingCryptoChain(models.Model):
@@ -42,8 +44,9 @@ class MilestoneBillingCryptoChain(models.Model):
             self.last_error = str(error)[:500]
 
     def _compare_coin(self, coin, addresses):
-        """Record how the coin's balances of addresses changed; returns the balances.
+        """Record how the coin's balances of addresses changed.
 
+        :return: block and balances; None when another worker read the network meanwhile, so that nothing was recorded.
         :raise UserError: if no node answers, or one contradicts itself.
         """
         cursor = self.cursor_block
@@ -58,10 +61,26 @@ class MilestoneBillingCryptoChain(models.Model):
             self._check_same_block(block)
         numbers = {header.number for _address, _transfer, header in found}
         prices = {number: coin._price_at(number) for number in numbers}
-        if self._lock_cursor(cursor):
-            self._record_coin(found, prices)
-            self.coin_block = cursor
+        if not self._lock_cursor(cursor):
+            return None
+        self._record_coin(found, prices)
+        self.coin_block = cursor
         return block, balances
+
+    def _compare_coin_surely(self, coin, addresses, commit=False):
+        """Compare as above, and begin again when another worker was faster.
+
+        :param bool commit: commit before each attempt, to see how far the others got.
+        :raise UserError: if others were faster each time.
+        """
+        for _attempt in range(_ATTEMPTS if commit else 1):
+            if commit:
+                self.env["ir.cron"]._commit_progress()
+            if found := self._compare_coin(coin, addresses):
+                return found
+        raise UserError(
+            self.env._("%(chain)s is being read just now. Try again in a minute.", chain=self.name)
+        )
 
     def _note_openings(self, coin, addresses):
         """Note what an address held before it was offered: that is no payment."""

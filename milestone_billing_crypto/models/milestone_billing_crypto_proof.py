@@ -85,7 +85,7 @@ class MilestoneBillingCryptoProof(models.Model):
         )
         tokens = self._find_tokens()
         if coin := tokens.filtered("is_native"):
-            self.chain_id._compare_coin(coin, addresses)  # what came or went since the last cycle
+            self.chain_id._compare_coin_surely(coin, addresses)  # what came or went since the last cycle
         block, balances = self.chain_id._read_balances(addresses, tokens)
         self.line_ids.unlink()
         self.balance_ids.unlink()

@@ -1,3 +1,5 @@
+from unittest.mock import patch
+
 from odoo import Command
 from odoo.exceptions import UserError
 from odoo.tests import tagged
@@ -128,6 +130,32 @@ class TestCoin(CryptoCommon):
         )
         self.assertEqual(moves.mapped("state"), ["orphaned"])
         self.assertEqual((payment.state, self.invoice_of(payment).payment_state), ("waiting", "not_paid"))
+
+    def test_comparison_begins_again_when_the_watcher_was_faster(self):
+        payment = self.create_payment(1000, token=self.coin)
+        self.watch(1)
+        payment.address_id._update({"watch_until": "2020-01-01"})
+        self.evm.pay_coin(payment.address_id.address, int(payment.quote_id.base_units))
+        self.watch(1)
+        proof = self.env["milestone.billing.crypto.proof"].create({"chain_id": self.chain.id})
+        Chain, answers = type(self.chain), [False, False, False]
+        lock = Chain._lock_cursor
+
+        def lose_first(chain, cursor):
+            return answers.pop() if answers else lock(chain, cursor)
+
+        with (
+            patch.object(Chain, "_lock_cursor", lose_first),
+            patch.object(self.env.registry["ir.cron"], "_commit_progress"),
+        ):
+            with self.assertRaisesRegex(UserError, "being read just now"):
+                proof.action_prove()
+            self.chain._sweep(commit=True)
+        balance = self.env["milestone.billing.crypto.balance"].search(
+            [("address_id", "=", payment.address_id.id)]
+        )
+        self.assertEqual((len(payment.transfer_ids), balance.state), (1, "ok"))
+        self.assertFalse(self.chain.activity_ids, "nobody is asked about what is explained")
 
     def test_reorganisation_drops_the_receipt_and_the_next_one_counts_once(self):
         payment = self.create_payment(1000, token=self.coin)

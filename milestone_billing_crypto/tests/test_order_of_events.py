@@ -352,6 +352,19 @@ class TestOrderOfEvents(CryptoCommon):
             self.assertEqual((self.chain.watch_state, self.chain.cursor_block), ("ok", self.evm.head()))
         self.assertEqual(len(payment.transfer_ids), 1)
 
+    def test_comparison_refuses_an_answer_that_cannot_be_used_with_a_sentence(self):
+        payment = self.create_payment(1500)
+        self.proxy.rule = lambda call, result: [] if call["method"] == "eth_getLogs" else result
+        self.pay(payment)
+        self.watch(1)
+        for change in ({"data": "0x"}, {"blockHash": "0x" + "ee" * 32}):
+            self.proxy.rule = lambda call, result, change=change: (
+                [{**one, **change} for one in result] if call["method"] == "eth_getLogs" else result
+            )
+            with self.assertRaisesRegex(UserError, "cannot be used"):
+                self.chain._sweep()
+            self.assertFalse(payment.transfer_ids)
+
     def test_answer_that_is_packed_twice_is_not_unpacked(self):
         self.proxy.body = gzip.compress(gzip.compress(b"[" + b" " * 10**6))
         self.proxy.headers = {"Content-Encoding": "gzip, gzip"}
