@@ -52,9 +52,15 @@ class AccountMove(models.Model):
         return base_line
 
     def _prepare_epd_base_line_for_taxes_computation(self, epd_line):
-        """Override of `account`: the lines of the discount lower the base; the tax is lowered on the work itself."""
+        """Override of `account`: the lines of the discount lower the base; the tax is lowered on the work itself.
+
+        Each keeps its own balance: converted one by one, they would not always add up to nothing in the company's
+        currency.
+        """
         base_line = super()._prepare_epd_base_line_for_taxes_computation(epd_line)
         if self._get_milestone_tax_discount():
+            if epd_line.balance and epd_line.amount_currency:
+                base_line["rate"] = abs(epd_line.amount_currency / epd_line.balance)
             taxes = base_line["tax_ids"].flatten_taxes_hierarchy()
             base_line["manual_tax_amounts"] = {str(tax.id): {"tax_amount_currency": 0.0} for tax in taxes}
         return base_line

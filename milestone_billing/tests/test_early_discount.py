@@ -250,6 +250,33 @@ class TestEarlyDiscount(EarlyDiscountCommon):
                 line.invoice_ids._post()
                 self.assertFalse(any(line.invoice_ids.line_ids.mapped("discount_date")))
 
+    def test_discount_adds_up_to_nothing_in_the_company_currency(self):
+        """Converted one by one, 0.041, 22.477, -0.667 and -21.851 dinars come to a cent."""
+        dinar = self.env["res.currency"].with_context(active_test=False).search([("name", "=", "KWD")])
+        dinar.active = True
+        dinar.rate_ids = [Command.clear(), Command.create({"rate": 0.307, "name": "2020-01-01"})]
+        pricelist = self.env["product.pricelist"].create({"name": "Dinars", "currency_id": dinar.id})
+        fee = self.env["account.tax"].create({"name": "Fee", "amount_type": "fixed", "amount": 0.35})
+        order = self.create_order(
+            lines=[
+                self.prepare_line(6.82, fee, 0.33, discount=7.5),
+                self.prepare_line(94.66, self.tax_20, 12.12, discount=7.5),
+                self.prepare_line(-4.13, self.tax_10, 12.12, discount=33.33),
+                self.prepare_line(6.82, fee, 0.33, discount=7.5),
+                self.prepare_line(62.62, self.tax_20),
+            ],
+            shares=(100.0,),
+            pricelist_id=pricelist.id,
+            payment_term_id=self.term.id,
+        )
+        order.milestone_line_ids.action_complete()
+        discounts = order.milestone_line_ids.invoice_ids.line_ids.filtered(
+            lambda item: item.display_type == "epd"
+        )
+        self.assertEqual(len(discounts), 4)
+        self.assertEqual(self.company.currency_id.round(sum(discounts.mapped("balance"))), 0.0)
+        self.assertEnded(order)
+
     def test_coarse_currencies_are_refused(self):
         self.company.currency_id.rounding = 0.05
         with self.assertRaisesRegex(UserError, "rounded to 0.05"):
