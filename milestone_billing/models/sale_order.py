@@ -1,4 +1,4 @@
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
@@ -190,8 +190,14 @@ class SaleOrder(models.Model):
         self._unlink_except_draft_or_cancel()
         self._unlink_except_billed_by_milestones()
         self.env["milestone.billing.change"].sudo().search([("order_id", "in", self.ids)]).unlink()
-        self.sudo().milestone_line_ids.allocation_ids.unlink()
-        return super().unlink()
+        order = self.sudo()
+        order.milestone_line_ids.allocation_ids.unlink()
+        # The database deletes these along: figures of theirs that follow from the order are not computed once more.
+        gone = (order.order_line, order.milestone_line_ids, order.milestone_schedule_id)
+        with ExitStack() as stack:
+            for records in gone:
+                stack.enter_context(self.env.protecting(records._fields.values(), records))
+            return super().unlink()
 
     @api.ondelete(at_uninstall=False)
     def _unlink_except_billed_by_milestones(self):

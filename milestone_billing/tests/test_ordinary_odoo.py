@@ -31,6 +31,15 @@ class TestOrdinaryOrders(DepositCommon):
         orders.unlink()
         self.assertFalse(orders.exists() | lines.exists().order_id)
 
+    def test_quotations_are_deleted_from_a_fresh_page(self):
+        for shares in ((), (50, 50)):
+            order = self.create_order(shares=shares, confirm=False)
+            self.env.flush_all()
+            self.env.invalidate_all()
+            order.unlink()
+            self.env.flush_all()
+            self.assertFalse(order.exists())
+
     def test_billed_and_running_orders_are_kept(self):
         order = self.create_order()
         with self.assertRaisesRegex(UserError, "must first cancel"), self.env.cr.savepoint():
