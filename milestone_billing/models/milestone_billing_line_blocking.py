@@ -23,8 +23,10 @@ class MilestoneBillingLine(models.Model):
         "trigger",
         "trigger_date",
         "project_milestone_id.is_reached",
-        "project_milestone_id.task_ids",
-        "task_ids",
+        "project_milestone_id.task_ids.is_closed",
+        "project_milestone_id.task_ids.stage_id",
+        "task_ids.is_closed",
+        "task_ids.stage_id",
         "proof_required",
         "proof_ids",
         "po_required",
@@ -74,6 +76,8 @@ class MilestoneBillingLine(models.Model):
         if self.trigger == "task_stage":
             if not self.sudo()._get_work():
                 return self.env._("No task belongs to it. Link its tasks, or complete it by hand.")
+            if self.sudo()._is_work_done():
+                return self.env._("Its tasks are done: it can be completed.")
             return self.env._("Waiting for its tasks to reach a billing stage.")
         if self.trigger == "previous_paid":
             return self.env._("Waiting for the previous milestone to be paid.")

@@ -41,7 +41,11 @@ class MilestoneBillingLine(models.Model):
         for line in self:
             invoice = line._get_live_invoice()
             line._log_evidence("payment.confirmed", data=invoice._prepare_evidence_data())
-            line.message_post(body=self.env._("Paid: %s.", invoice._get_html_link()))
+            # The client who pays has often not logged in: “Public user” would be nobody's name.
+            author = (
+                self.env.ref("base.partner_root") if self.env.user._is_public() else self.env.user.partner_id
+            )
+            line.message_post(body=self.env._("Paid: %s.", invoice._get_html_link()), author_id=author.id)
         following = self.browse().union(*(line._get_next_line() for line in self))
         waiting = following.filtered(lambda line: line.trigger == "previous_paid" and line.state == "planned")
         if waiting:

@@ -59,6 +59,10 @@ class TestTriggerCorners(MilestoneBillingCommon):
         task = self.env["project.task"].sudo().create({"name": "Build", "project_id": project.id})
         task.milestone_billing_line_id = second
         self.assertEqual(second.blocked_reason, "Waiting for its tasks to reach a billing stage.")
+        second.sudo().trigger = "manual"
+        task.state = "1_done"
+        second.sudo().trigger = "task_stage"
+        self.assertEqual(second.blocked_reason, "Its tasks are done: it can be completed.")
         milestone.unlink()
         self.assertEqual(
             first.blocked_reason, "It has no project milestone. Link one, or complete it by hand."
