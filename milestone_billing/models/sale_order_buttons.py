@@ -162,7 +162,6 @@ class SaleOrder(models.Model):
 
 def _drop_amount(command):
     """Give a command on a milestone without the amount, which follows from the others."""
-    number, ident, vals = command
-    if isinstance(vals, dict):
-        vals = {name: value for name, value in vals.items() if name != "amount_untaxed"}
-    return number, ident, vals
+    if len(command) == 3 and isinstance(command[2], dict):  # the web client sends a removed line as a pair
+        return [*command[:2], {name: value for name, value in command[2].items() if name != "amount_untaxed"}]
+    return command

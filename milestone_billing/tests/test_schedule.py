@@ -83,7 +83,15 @@ class TestSchedule(MilestoneBillingCommon):
         self.assertEqual(read(form), [4000.0, 2500.0, 3000.0, 500.0])
         form.milestone_line_ids.remove(1)
         self.assertEqual(read(form), [4000.0, 5500.0, 500.0])
-        self.assertEqual(form.save().milestone_line_ids.mapped("amount_untaxed"), [4000.0, 5500.0, 500.0])
+        order = form.save()
+        self.assertEqual(order.milestone_line_ids.mapped("amount_untaxed"), [4000.0, 5500.0, 500.0])
+        spec = {"milestone_line_ids": {"fields": {"amount_untaxed": {}}}}
+        first, rest, last = order.milestone_line_ids.ids
+        removed = order.onchange({"milestone_line_ids": [[2, first]]}, ["milestone_line_ids"], spec)
+        amounts = {
+            ident: vals["amount_untaxed"] for _number, ident, vals in removed["value"]["milestone_line_ids"]
+        }
+        self.assertEqual(amounts, {rest: 9500.0, last: 500.0})
 
     def test_order_is_not_confirmed_while_milestones_do_not_add_up(self):
         order = self.create_order(shares=(50, 50), confirm=False)
