@@ -18,5 +18,6 @@ from . import (
     test_wallet,
     test_wallet_approval,
     test_wallet_books,
+    test_watch_race,
     test_watcher,
 )
