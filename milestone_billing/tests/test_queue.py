@@ -1,3 +1,4 @@
+from odoo import Command
 from odoo.exceptions import UserError
 from odoo.tests import Form, tagged
 
@@ -109,6 +110,33 @@ class TestQueue(MilestoneBillingCommon):
         self.assertEqual(order.milestone_line_ids.mapped("invoice_status"), ["none"] + ["posted"] * 3)
         with self.assertRaises(UserError):
             batch.action_apply()
+
+    def test_batch_completes_the_others_where_one_fails(self):
+        account = self.service.product_tmpl_id.get_product_accounts()["income"].copy(
+            {"code": "499999", "name": "Given up"}
+        )
+        product = self.env["product.product"].create(
+            {"name": "Work", "type": "service", "property_account_income_id": account.id}
+        )
+        line = {"product_id": product.id, "price_unit": 1000.0, "tax_ids": [Command.clear()]}
+        good, bad = self.create_order(), self.create_order(lines=[Command.create(line)])
+        account.active = False
+        lines = good.milestone_line_ids[:2] + bad.milestone_line_ids[0]
+        Batch = self.env["milestone.billing.batch"].with_user(self.billing_user)
+        action = Batch.create({"line_ids": [(6, 0, lines.ids)]}).action_apply()
+        self.assertEqual(lines.mapped("invoice_status"), ["posted", "posted", "none"])
+        self.assertIn(f"{bad.name} · {lines[2].name}: ", action["params"]["message"])
+        self.assertEqual(action["params"]["next"]["type"], "ir.actions.act_window_close")
+        self.assertFalse(lines[2].invoice_ids)
+        self.assertRegex(lines[2].message_ids[0].body, "could not be completed.*is archived")
+        with self.assertRaisesRegex(UserError, "is archived"):
+            Batch.create({"line_ids": [(6, 0, bad.milestone_line_ids[:2].ids)]}).action_apply()
+        account.active = True
+        self.assertEqual(
+            Batch.create({"line_ids": [(6, 0, lines.ids)]}).action_apply()["type"],
+            "ir.actions.act_window_close",
+        )
+        self.assertEqual(lines[2].invoice_status, "posted")
 
     def test_batch_names_the_people_who_are_asked(self):
         order = self.create_order()

@@ -1,5 +1,5 @@
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import RedirectWarning, UserError
 
 
 class MilestoneBillingBatch(models.TransientModel):
@@ -164,8 +164,12 @@ class MilestoneBillingBatch(models.TransientModel):
         lines = self.line_ids.filtered(lambda line: not self._get_obstacle(line))
         if not lines:
             raise UserError(self.env._("None of the chosen milestones allows this step. See why below."))
+        close = {"type": "ir.actions.act_window_close"}
+        if self.operation == "complete":
+            failed = self._complete(lines)
+            return self._prepare_warning(failed, close) if failed else close
         self._do_step(lines)
-        return {"type": "ir.actions.act_window_close"}
+        return close
 
     def _do_step(self, lines):
         if self.operation == "hold":
@@ -176,5 +180,54 @@ class MilestoneBillingBatch(models.TransientModel):
             lines.action_resend()
         elif self.operation == "remind":
             lines.action_remind()
-        else:
-            lines.action_complete()
+
+    def _complete(self, lines):
+        """Complete milestones together; where one of them fails, one by one, and each that failed says why.
+
+        :return: the error of each milestone that failed.
+        :rtype: dict
+        :raise UserError: if all of them fail.
+        """
+        failed = self._try_to_complete(lines)
+        if failed and len(lines) > 1:
+            failed = {}
+            for line in lines:
+                failed.update(self._try_to_complete(line))
+        if len(failed) == len(lines) == 1:
+            raise failed[lines]
+        if len(failed) == len(lines):
+            raise UserError("\n".join(dict.fromkeys(str(error.args[0]) for error in failed.values())))
+        for line, error in failed.items():
+            line.sudo()._tell_not_completed(error)
+        return failed
+
+    def _try_to_complete(self, lines):
+        try:
+            with self.env.cr.savepoint():
+                lines.action_complete()
+        except (UserError, RedirectWarning) as error:
+            self.env.invalidate_all(flush=False)
+            return {lines: error}
+        return {}
+
+    def _prepare_warning(self, failed, following):
+        """Show what could not be completed, and why.
+
+        :param dict failed: the error of each milestone.
+        :param dict following: the action after it.
+        :rtype: dict
+        """
+        reasons = "\n".join(
+            f"{line.order_id.name} · {line.name}: {error.args[0]}" for line, error in failed.items()
+        )
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "warning",
+                "sticky": True,
+                "title": self.env._("Not completed: %s", len(failed)),
+                "message": reasons,
+                "next": following,
+            },
+        }
