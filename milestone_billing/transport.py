@@ -74,8 +74,9 @@ class _PinnedAdapter(HTTPAdapter):
 
     def init_poolmanager(self, *args, **kwargs):
         """Override of `requests` to name the host in the TLS handshake, and to be in a hurry."""
-        super().init_poolmanager(*args, **self._names, **kwargs)
+        manager = super().init_poolmanager(*args, **self._names, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
+        return manager
 
 
 def resolve(host, port):
