@@ -135,7 +135,6 @@ class TestBesideMilestones(RetainageCommon):
         for computation in ("included", "excluded"):
             term = self.create_discount(computation)
             order = self.create_order(prices=(999.99,), taxes=self.tax_20, payment_term_id=term.id)
-            order.milestone_schedule_id.retainage_percent = 5.0
             order.milestone_line_ids.action_complete()
             self.assertBilledEqualsOrder(order)
             self.assertTrue(order.milestone_schedule_id.tie_out()["ok"], computation)
