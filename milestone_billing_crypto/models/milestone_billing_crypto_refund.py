@@ -87,7 +87,7 @@ class MilestoneBillingCryptoRefund(models.Model):
         """A coin without a peg is sent at its price of when the refund was asked."""
         for refund in self:
             token, price = refund.token_id, refund.token_id._price_now() if refund.token_id else None
-            if not price:
+            if not price or refund.amount <= 0:
                 refund.base_units = "0"
                 continue
             amount = units.Decimal(f"{refund.amount:.{refund.currency_id.decimal_places}f}")

@@ -1,7 +1,9 @@
 from odoo import Command
 from odoo.exceptions import UserError, ValidationError
 from odoo.tests import new_test_user, tagged
+from odoo.tools import mute_logger
 from odoo.tools.safe_eval import safe_eval
+from psycopg2 import IntegrityError
 
 from .common import MILLION, CryptoCommon
 
@@ -37,6 +39,16 @@ class TestRefundCredit(CryptoCommon):
         return self.env["milestone.billing.crypto.refund"].create(
             {"payment_id": self.payment.id, "token_id": self.usdc.id, "amount": 200, **values}
         )
+
+    @mute_logger("odoo.sql_db")
+    def test_amount_is_positive(self):
+        for amount in (-1, 0):
+            draft = self.env["milestone.billing.crypto.refund"].new(
+                {"payment_id": self.payment.id, "token_id": self.usdc.id, "amount": amount}
+            )
+            self.assertEqual(draft.base_units, "0")
+            with self.assertRaisesRegex(IntegrityError, "amount_positive"), self.env.cr.savepoint():
+                self.refund(amount=amount)
 
     def test_credit_note_of_another_customer_company_or_kind_is_refused(self):
         refund, good = self.refund(), self.credit()
