@@ -219,12 +219,21 @@ class MilestoneBillingSchedule(models.Model):
             )
 
     def _get_excess_sentence(self, amount):
+        values = {
+            "order": self.order_id.name,
+            "contract": self._format(self.amount_contract),
+            "amount": self._format(amount),
+        }
+        if self.is_frozen:
+            return self.env._(
+                "The milestones of %(order)s exceed the order (%(contract)s) by %(amount)s. "
+                "Cancel a milestone that is not billed, or agree on a change order.",
+                **values,
+            )
         return self.env._(
             "The milestones of %(order)s exceed the order (%(contract)s) by %(amount)s. "
             "Lower a milestone or make the last one a remainder.",
-            order=self.order_id.name,
-            contract=self._format(self.amount_contract),
-            amount=self._format(amount),
+            **values,
         )
 
     def _check_can_freeze(self):
