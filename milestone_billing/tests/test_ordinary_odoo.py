@@ -360,11 +360,8 @@ class TestOrdinaryInvoices(DepositCommon):
             order.action_confirm()
         self.env.invalidate_all()
         order = self.create_retained_order(self.tax_20)
-        order.payment_term_id = term
-        line = order.milestone_line_ids[0]
-        line.action_complete()
-        self.pay(line.invoice_ids)
-        self.assertEqual((line.invoice_ids.amount_residual, line.invoice_status), (300.0, "paid"))
+        with self.assertRaisesRegex(UserError, "2/7 Net 30.*discount"), self.env.cr.savepoint():
+            order.payment_term_id = term
 
     def test_released_retainage_is_no_analytic_revenue(self):
         self.company.milestone_invoice_posting = "draft"
