@@ -162,7 +162,7 @@ class TestCashBasis(CashBasisCommon):
 
     def test_partial_releases_of_several_stages_with_amounts_that_do_not_divide(self):
         rng = random.Random(20)
-        for _case in range(4):
+        for _case in range(2):
             prices = [round(rng.uniform(10, 3000), 2) for _place in range(3)]
             order = self.create_retained_order(
                 self.tax_20, prices=prices, retainage_percent=round(rng.uniform(1, 30), 2)
