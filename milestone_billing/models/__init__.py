@@ -80,6 +80,7 @@ from . import sale_order_down_payment
 from . import sale_order_import
 from . import account_move
 from . import account_move_credit
+from . import account_move_credit_rest
 from . import account_move_check
 from . import account_move_cash_rounding
 from . import account_move_early_discount

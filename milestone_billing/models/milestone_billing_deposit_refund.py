@@ -1,11 +1,31 @@
 """A deposit that is not earned goes back to the client, with the tax that was billed with it."""
 
-from odoo import Command, models
+from odoo import Command, api, fields, models
 from odoo.exceptions import UserError
 
 
 class MilestoneBillingLine(models.Model):
     _inherit = "milestone.billing.line"
+
+    can_refund_deposit = fields.Boolean(
+        compute="_compute_can_refund_deposit",
+        compute_sudo=True,
+        help="A deposit invoice is issued, and no credit note has taken back all of it.",
+    )
+
+    @api.depends(
+        "kind",
+        "invoice_ids.state",
+        "invoice_ids.milestone_claim",
+        "allocation_ids.amount_untaxed",
+        "invoice_status",
+    )
+    def _compute_can_refund_deposit(self):
+        deposits = self.filtered(lambda line: line.kind == "deposit")
+        (self - deposits).can_refund_deposit = False
+        for line in deposits:
+            invoices = line._get_advance_invoices() or line._get_deposit_documents()
+            line.can_refund_deposit = invoices[:1].state == "posted"
 
     def action_refund_deposit(self):
         """Refund what is left of this deposit, and open the credit note.
@@ -24,7 +44,7 @@ class MilestoneBillingLine(models.Model):
         """Credit what is not earned of a deposit, each tax as it was billed.
 
         An advance is credited as far as later invoices have not deducted it; a deposit that is a share of the price is
-        credited whole. The credit note settles what is unpaid of the deposit; a paid one leaves it open, to be paid back.
+        credited as far as no credit note has taken it back. The credit note settles what is unpaid of the deposit; a paid one leaves it open, to be paid back.
 
         :return: ``{"credit_note_id", "amount"}``, `amount` with tax.
         :rtype: dict
@@ -35,16 +55,25 @@ class MilestoneBillingLine(models.Model):
         self._check_may_bill()
         line = self.sudo()
         line.schedule_id._lock()
-        invoices = line._get_advance_invoices() or line._get_live_invoice()
+        invoices = line._get_advance_invoices() or line._get_deposit_documents()
         line._check_deposit_refundable(invoices[:1])
         if invoices[:1].milestone_is_advance:
             credits = line._refund_advances(invoices)
         else:
-            credits = invoices._reverse_moves()
+            credits = invoices._reverse_rest()
         credits._post()
         for credit in credits:
             credit.reversed_entry_id._settle_with(credit)
         return {"credit_note_id": credits[:1].id, "amount": sum(credits.mapped("amount_total"))}
+
+    def _get_deposit_documents(self):
+        """Give the documents of this deposit that still bill something: more than one after a credit in part.
+
+        :return: the newest first; where nothing is issued, its draft.
+        :rtype: account.move
+        """
+        issued = self.invoice_ids.filtered(lambda move: move.state == "posted" and move._has_rest())
+        return issued.sorted("id", reverse=True) or self._get_live_invoice()
 
     def _check_deposit_refundable(self, invoice):
         if self.kind != "deposit" or invoice.state != "posted":

@@ -27,7 +27,7 @@ class MilestoneBillingSchedule(models.Model):
         :rtype: list[dict]
         """
         self.ensure_one()
-        documents = self.line_ids.invoice_ids.filtered("milestone_claim").sorted(
+        documents = self.line_ids.invoice_ids.filtered(lambda move: move._has_rest()).sorted(
             lambda move: (move.milestone_step, move.id)
         )
         unearned = self._get_unearned_deposits()
@@ -211,8 +211,7 @@ class AccountMove(models.Model):
         sign = -self.direction_sign
         return self.env["milestone.billing.schedule"]._prepare_position(
             "draft" if self.state == "draft" else "stage",
-            sign * self.amount_untaxed,
-            sign * self.amount_tax,
+            *self._get_rest_amounts(),
             due=0.0 if self.state == "draft" else sign * self._get_trade_residual(),
             line_id=self.milestone_line_id.id,
             move_id=self.id,

@@ -167,14 +167,14 @@ class AccountMove(models.Model):
         return to_units(sum(items.mapped("amount_residual_currency")), self.currency_id.rounding)
 
     def _credit_whole(self):
-        """Credit these documents as they stand.
+        """Credit what is left of these documents.
 
         :rtype: account.move
         """
         credits = self.browse()
         for move in self.sorted(lambda move: (move.milestone_step, move.id), reverse=True):
             values = {"invoice_date": move.company_id._get_milestone_today()}
-            credits += move.sudo()._reverse_moves([values])._post_end_credit()
+            credits += move.sudo()._reverse_rest(values)._post_end_credit()
         return credits
 
     def _credit_held(self, held):

@@ -27,6 +27,7 @@ from . import test_click
 from . import test_change_race
 from . import test_change_routes
 from . import test_company_days
+from . import test_credit_rest
 from . import test_cut_over
 from . import test_cut_over_entry
 from . import test_dashboard
