@@ -10,13 +10,15 @@ RACE = (
 
 
 def run(tags, name):
-    """Install all modules on a fresh copy and run the tests of the tags; return (exit status, outcome, log)."""
+    """Run the tests of the tags on a fresh copy with all modules; return (exit status, outcome, log).
+
+    They are all tests of after the installation ("post_install"): others would run nowhere.
+    """
     log = testbed.LOGS / f"{name}.log"
     screenshots = testbed.WORK / "screenshots"
     loggers = [f"--log-handler=odoo.addons.{module}.tests:INFO" for module in testbed.addons(with_tests=True)]
-    with testbed.Database(name) as database:
+    with testbed.Database(name, testbed.installed()) as database:
         status = database.odoo(
-            f"-i{','.join(testbed.addons(with_tests=True))}",
             f"--test-tags={tags}",
             "--stop-after-init",
             "--log-level=warn",
@@ -37,22 +39,31 @@ def has_browser():
     )
 
 
-def silent_files(modules, outcome):
+def files_of(modules, part=1, parts=1):
+    """Map the test files of modules, or of one of several parts of about equal size, to the number of their tests."""
+    sizes = {
+        (module, stem): len(tests)
+        for module in modules
+        for stem, (tests, tags) in testbed.written_tests(module).items()
+        if "-standard" not in tags
+    }
+    ordered = sorted(sizes, key=lambda file: (-sizes[file], file))
+    return {file: sizes[file] for file in ordered[part - 1 :: parts]}
+
+
+def silent_files(files, outcome):
     """Test files of which nothing ran: forgotten in tests/__init__.py, or emptied."""
-    for module in modules:
-        for stem, (tests, tags) in testbed.written_tests(module).items():
-            if "-standard" in tags:
-                continue
-            if not tests:
-                yield f"{module}/tests/{stem}.py holds no test"
-            elif not outcome.started.get(f"{module}.tests.{stem}"):
-                yield f"{module}/tests/{stem}.py: none of its {len(tests)} tests ran (is it in tests/__init__.py?)"
+    for (module, stem), count in files.items():
+        if not count:
+            yield f"{module}/tests/{stem}.py holds no test"
+        elif not outcome.started.get(f"{module}.tests.{stem}"):
+            yield f"{module}/tests/{stem}.py: none of its {count} tests ran (is it in tests/__init__.py?)"
 
 
-def judge(status, outcome, log, modules=()):
-    """Print the problems of a run and the closing line."""
+def judge(status, outcome, log, files=()):
+    """Print the problems of a run and the closing line; each of the files must have been run."""
     problems = [*outcome.bad, *(f"logged: {line}" for line in outcome.errors)]
-    problems += silent_files(modules, outcome)
+    problems += silent_files(dict(files), outcome)
     if outcome.skipped and has_browser():
         problems += [f"skipped: {line}" for line in outcome.skipped]
     else:

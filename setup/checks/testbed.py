@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import fcntl
 import hashlib
 import os
 import re
@@ -91,6 +92,19 @@ class Database:
         port = ["--http-port", str(free_port()), "--max-cron-threads=0"]
         return self.run("-d", self.name, *port, *args, log=log)
 
+    def install(self, log):
+        """Install all our modules and compile the bundles; raise RuntimeError at any error that is logged."""
+        modules = ",".join(addons(with_tests=True))
+        status = self.odoo("-i", modules, "--stop-after-init", "--log-level=warn", log=log)
+        outcome = read_log(log)
+        if status or outcome.errors:
+            raise RuntimeError(f"{modules}: {outcome.errors or status}; the end of {log}:\n{tail(log)}")
+        for line in dict.fromkeys(outcome.warnings):
+            print(f"  warning: {line}")
+        self.shell(
+            "env['ir.qweb']._pregenerate_assets_bundles(); env.cr.commit()", log.with_suffix(".assets.log")
+        )
+
     def run(self, *args, log, stdin=None):
         """Run any command of Odoo; return its exit status."""
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -106,6 +120,42 @@ class Database:
         if status:
             raise RuntimeError(f"the shell ended with {status}; the end of {log}:\n{tail(log)}")
         return Path(log).read_text()
+
+
+def _content_key(source):
+    """A key of what an installation depends on: the template and each file of our modules, their tests apart."""
+    key = hashlib.sha256(source.encode())
+    for module in addons(with_tests=True):
+        folder = folder_of(module)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not {"tests", "__pycache__"} & {*path.relative_to(folder).parts}:
+                key.update(str(path).encode() + b"\0" + path.read_bytes())
+    return key.hexdigest()[:8]
+
+
+def installed():
+    """Return the name of a database with all our modules installed and bundles compiled; made anew when a file changed.
+
+    It waits while another check makes it. Raises RuntimeError where a module cannot be installed or an error is logged.
+    """
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with (WORK / ".lock-installed").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        database = Database("installing")
+        name = f"{PREFIX}_installed_{_content_key(database.source)}"
+        if psql("postgres", f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+            return name
+        for old in psql(
+            "postgres", f"SELECT datname FROM pg_database WHERE datname LIKE '{PREFIX}\\_installed\\_%'"
+        ).split():
+            subprocess.run(["dropdb", "--if-exists", "-f", old], check=True)
+            shutil.rmtree(FILESTORE / old, ignore_errors=True)
+        with database:
+            database.install(LOGS / "installed.log")
+            shutil.rmtree(FILESTORE / name, ignore_errors=True)
+            (FILESTORE / database.name).rename(FILESTORE / name)
+            psql("postgres", f'ALTER DATABASE "{database.name}" RENAME TO "{name}"')
+        return name
 
 
 def tail(path, count=25):
