@@ -121,6 +121,8 @@ class TestCheckout(CheckoutCommon):
         payment.quote_id.expires_on = "2020-01-01"
         page = self.open(payment._checkout_url())
         self.assertIn("The locked price has expired", page.text)
+        self.assertIn("This was to be sent:", page.text)
+        self.assertNotIn("Send exactly", page.text)
         self.open(payment._checkout_url() + "/choose", {"token_id": str(self.usdc.id)})
         self.assertEqual((len(payment.quote_ids), payment.address_id), (2, address))
 
