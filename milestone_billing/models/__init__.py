@@ -127,6 +127,7 @@ from . import account_move_earlier
 from . import milestone_billing_statement_date
 from . import milestone_billing_statement_screen
 from . import milestone_billing_statement_customer
+from . import account_move_release_draft
 from . import account_move_release_paper
 from . import milestone_billing_end
 from . import milestone_billing_end_credit

@@ -138,6 +138,7 @@ class AccountMove(models.Model):
         stages = posted.filtered(lambda move: move.milestone_document == "stage")
         stages._log_posted()
         posted._give_capacity_back()
+        posted._withdraw_after_credits()
         posted._check_retainage_held()
         posted._clear_retainage()
         return posted
@@ -178,6 +179,8 @@ class AccountMove(models.Model):
         lines._reopen()
         lines.schedule_id._replan()
         documents._clear_retainage()
+        for move in documents.filtered(lambda move: move.amount_retained > 0):
+            move.milestone_line_id.sudo().schedule_id._withdraw_releases(move)
 
     def _detach_allocations(self):
         """Plan again what these documents bill; advances that are deducted elsewhere do not go."""

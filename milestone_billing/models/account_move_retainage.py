@@ -286,13 +286,15 @@ class AccountMove(models.Model):
                 (own | released.filtered(lambda item: not item.reconciled)).reconcile()
 
     def button_draft(self):
-        """Override of `account`: what a withdrawn credit note took back is held, and can be released, once more."""
+        """Override of `account`: what a withdrawn credit note or release took back is held, and can be released, again."""
         credits = self.filtered(lambda move: move.reversed_entry_id.amount_retained)
+        withdrawn = credits | self.filtered(lambda move: move.milestone_document == "release")
         result = super().button_draft()
-        if credits:
-            items = credits.line_ids.filtered("milestone_retainage")
+        if withdrawn:
+            items = withdrawn.line_ids.filtered("milestone_retainage")
             items.remove_move_reconcile()  # `account` keeps the matches of a draft
             credits.reversed_entry_id._clear_retainage()
+            withdrawn.sudo().milestone_line_id.schedule_id._clear_retainage()
         return result
 
 

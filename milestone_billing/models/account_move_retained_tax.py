@@ -81,7 +81,8 @@ class AccountMove(models.Model):
         """
         origin = self.reversed_entry_id
         parts, schedule = origin._get_retained_parts(), origin.milestone_line_id.sudo().schedule_id
-        held = schedule._get_retained_pot(schedule._get_held_documents() - self)
+        issued = schedule._get_held_documents() - schedule._get_release_drafts()
+        held = schedule._get_retained_pot(issued - self)
         earlier = origin.reversal_move_ids.filtered(
             lambda move: move != self and move.state == "posted" and move.milestone_document == "credit"
         )
@@ -178,7 +179,7 @@ class AccountMove(models.Model):
 
     def _check_held_without(self):
         schedule = self.milestone_line_id.sudo().schedule_id
-        held = schedule._get_held_units() - sum(
+        held = schedule._get_held_units(with_drafts=False) - sum(
             to_units(move.amount_retained, move.currency_id.rounding)
             for move in schedule._get_held_documents() & self
         )
@@ -196,7 +197,7 @@ class AccountMove(models.Model):
 
     def _check_retainage_not_released(self):
         schedule = self.milestone_line_id.sudo().schedule_id
-        others = schedule._get_documents() - self
+        others = schedule._get_documents() - schedule._get_release_drafts() - self
         pot = schedule._get_retained_pot(others)
         documents = {document for document, _taxes in self._get_retained_parts()}
         released = [units["net"] for (document, _taxes), units in pot.items() if document in documents]

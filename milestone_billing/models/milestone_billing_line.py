@@ -295,6 +295,7 @@ class MilestoneBillingLine(models.Model):
         "invoice_ids.state",
         "invoice_ids.payment_state",
         "invoice_ids.amount_residual",
+        "invoice_ids.amount_retained",
         "invoice_ids.milestone_claim",
         "amount_billed",
         "state",
@@ -310,10 +311,12 @@ class MilestoneBillingLine(models.Model):
         documents = self.allocation_ids.move_id.filtered("milestone_claim")
         claim = (documents or self.invoice_ids.filtered("milestone_claim"))[:1]
         if not claim:
-            credited = self.invoice_ids.filtered(
-                lambda move: move.milestone_document == "stage" and move.state == "posted"
-            )
-            if credited:
+            issued = self.invoice_ids.filtered(lambda move: move.state == "posted")
+            # A release that is credited in part still asks for the rest.
+            if "stage" in issued.mapped("milestone_document") or (
+                "release" in issued.mapped("milestone_document")
+                and self.currency_id.is_zero(sum(issued.mapped("amount_retained")))
+            ):
                 return "credited"
             return "before" if self.state == "approved" and self.opening_ids.filtered("is_booked") else "none"
         if claim.state == "draft":

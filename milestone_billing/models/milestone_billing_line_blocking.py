@@ -143,14 +143,21 @@ class MilestoneBillingLine(models.Model):
         """
         return self.invoice_status in ("paid", "before")
 
+    def _is_void_release(self):
+        """Tell whether this is a release that was issued and credited since.
+
+        :rtype: bool
+        """
+        return self.kind == "retainage_release" and self.invoice_status == "credited"
+
     def _get_previous_line(self):
-        """Give the milestone before this one in the schedule.
+        """Give the milestone before this one in the schedule; a release that is credited asks for nothing any more.
 
         :rtype: milestone.billing.line
         """
-        lines = self.order_id.milestone_line_ids.filtered(lambda line: line.state != "cancelled").sorted(
-            lambda line: (line.sequence, line.id)
-        )
+        lines = self.order_id.milestone_line_ids.filtered(
+            lambda line: line.state != "cancelled" and (line == self or not line._is_void_release())
+        ).sorted(lambda line: (line.sequence, line.id))
         ids = lines.ids
         place = ids.index(self.id) if self.id in ids else 0
         return lines[place - 1] if place else lines.browse()

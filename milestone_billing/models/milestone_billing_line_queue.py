@@ -9,14 +9,32 @@ from odoo.tools import SQL
 
 from .milestone_billing_line import LINE_STATES
 
+# The milestone before one in a queue: behind a release that is credited, the one before that. Rare, so it is looked up.
+VOID_RELEASE = "(line.kind = 'retainage_release' AND COALESCE(line.invoice_status, 'none') = 'credited')"
+PREVIOUS_JOIN = f"""LEFT JOIN LATERAL (
+        SELECT line.id, line.invoice_status, line.amount_total
+          FROM milestone_billing_line line
+         WHERE queue.is_behind_void AND line.order_id = queue.order_id AND line.state != 'cancelled'
+           AND NOT {VOID_RELEASE} AND (line.sequence, line.id) < (queue.sequence, queue.id)
+         ORDER BY line.sequence DESC, line.id DESC LIMIT 1
+        ) earlier ON TRUE
+     CROSS JOIN LATERAL (
+        SELECT CASE WHEN queue.is_behind_void THEN earlier.id ELSE queue.last_id END AS id,
+               CASE WHEN queue.is_behind_void THEN earlier.invoice_status ELSE queue.last_status END AS status,
+               CASE WHEN queue.is_behind_void THEN earlier.amount_total ELSE queue.last_total END AS total
+        ) previous"""
+
 # Milestones that `_get_obstacle` finds nothing against and whose trigger has happened, for a queue of any length.
-READY_QUERY = """(
+READY_QUERY = f"""(
     SELECT queue.id FROM (
         SELECT line.*, o.state AS order_state, o.client_order_ref, schedule.gate, schedule.ended_on,
                schedule.amount_excess,
-               LAG(line.invoice_status) OVER place AS previous_status,
-               LAG(line.amount_total) OVER place AS previous_total,
-               COUNT(*) FILTER (WHERE line.state = 'planned') OVER place AS planned_count,
+               LAG(line.id) OVER place AS last_id,
+               LAG(line.invoice_status) OVER place AS last_status,
+               LAG(line.amount_total) OVER place AS last_total,
+               COALESCE(LAG({VOID_RELEASE}) OVER place, FALSE) AS is_behind_void,
+               COUNT(*) FILTER (WHERE line.state = 'planned' AND NOT {VOID_RELEASE}) OVER place
+                   + {VOID_RELEASE}::int AS planned_count,
                CASE WHEN line.kind = 'deposit' AND company.milestone_deposit_policy = 'refuse'
                     THEN company.milestone_deposit_limit END AS deposit_limit,
                SUM(line.amount_untaxed) FILTER (WHERE line.kind = 'deposit')
@@ -30,6 +48,7 @@ READY_QUERY = """(
          WHERE line.state != 'cancelled'
         WINDOW place AS (PARTITION BY line.order_id ORDER BY line.sequence, line.id)
     ) queue
+      {PREVIOUS_JOIN}
       LEFT JOIN project_milestone stage ON stage.id = queue.project_milestone_id
      WHERE queue.state = 'planned' AND queue.is_on_hold IS NOT TRUE
        AND (queue.order_state = 'sale' OR (queue.kind = 'retainage_release' AND queue.ended_on IS NOT NULL))
@@ -75,11 +94,11 @@ READY_QUERY = """(
                         OR part.project_milestone_id = defect.milestone_id)
                  WHERE defect.active AND defect.is_milestone_defect AND defect.state NOT IN %(closed)s)))
        AND (queue.kind = 'retainage_release' OR queue.gate != 'block' OR queue.gate_opened_on IS NOT NULL
-            OR queue.previous_status IS NULL OR queue.previous_status IN ('paid', 'before')
-            OR COALESCE(queue.previous_total, 0) = 0)
+            OR previous.status IS NULL OR previous.status IN ('paid', 'before')
+            OR COALESCE(previous.total, 0) = 0)
        AND CASE queue.trigger
            WHEN 'date' THEN queue.trigger_date <= (%(days)s::jsonb ->> queue.company_id::text)::date
-           WHEN 'previous_paid' THEN queue.previous_status IN ('paid', 'before')
+           WHEN 'previous_paid' THEN previous.status IN ('paid', 'before')
            WHEN 'manual' THEN queue.planned_count = 1
            WHEN 'order_confirmed' THEN queue.planned_count = 1
            ELSE stage.is_reached IS TRUE OR (
@@ -92,19 +111,22 @@ READY_QUERY = """(
 )"""
 
 # What `_get_gate_obstacle` says for one milestone, for a queue of any length.
-BLOCKED_QUERY = """(
+BLOCKED_QUERY = f"""(
     SELECT queue.id FROM (
-        SELECT line.id, line.state, line.gate_opened_on, schedule.gate, LAG(line.id) OVER place AS previous_id,
-               LAG(line.invoice_status) OVER place AS previous_status,
-               LAG(line.amount_total) OVER place AS previous_total
+        SELECT line.id, line.order_id, line.sequence, line.state, line.gate_opened_on, schedule.gate,
+               LAG(line.id) OVER place AS last_id,
+               LAG(line.invoice_status) OVER place AS last_status,
+               LAG(line.amount_total) OVER place AS last_total,
+               COALESCE(LAG({VOID_RELEASE}) OVER place, FALSE) AS is_behind_void
           FROM milestone_billing_line line
           JOIN milestone_billing_schedule schedule ON schedule.id = line.schedule_id
          WHERE line.state != 'cancelled'
         WINDOW place AS (PARTITION BY line.order_id ORDER BY line.sequence, line.id)
     ) queue
+      {PREVIOUS_JOIN}
      WHERE queue.state = 'planned' AND queue.gate = 'block' AND queue.gate_opened_on IS NULL
-       AND queue.previous_id IS NOT NULL
-       AND COALESCE(queue.previous_status, 'none') NOT IN ('paid', 'before') AND COALESCE(queue.previous_total, 0) != 0
+       AND previous.id IS NOT NULL
+       AND COALESCE(previous.status, 'none') NOT IN ('paid', 'before') AND COALESCE(previous.total, 0) != 0
 )"""
 
 
@@ -200,9 +222,11 @@ class MilestoneBillingLine(models.Model):
         return not previous.filtered(lambda line: line.state == "planned")
 
     def _get_previous_lines(self):
-        """Give all milestones before this one in the schedule, cancelled ones left out."""
+        """Give all milestones before this one in the schedule, cancelled ones and credited releases left out."""
         self.ensure_one()
-        lines = self.order_id.milestone_line_ids.filtered(lambda line: line.state != "cancelled")
+        lines = self.order_id.milestone_line_ids.filtered(
+            lambda line: line.state != "cancelled" and not line._is_void_release()
+        )
         place = (self.sequence, self.id)
         return lines.filtered(lambda line: (line.sequence, line.id) < place)
 

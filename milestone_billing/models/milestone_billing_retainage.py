@@ -232,14 +232,20 @@ class MilestoneBillingSchedule(models.Model):
     def _get_held_units(self, with_drafts=True):
         """Give what can be released: held on posted documents and outside, less releases that are drafted already.
 
+        Drafts take no more than is held: what they counted on may be gone, or back in draft itself.
+
         :param bool with_drafts: count drafted releases; else what is held until they are issued.
         :rtype: int
         """
         self.ensure_one()
         moves, rounding = self._get_held_documents(), self.currency_id.rounding
-        moves = moves if with_drafts else moves.filtered(lambda move: move.state == "posted")
-        documents = sum(to_units(move.amount_retained, rounding) for move in moves)
-        return documents + self._get_retained_before_units()
+        posted = moves.filtered(lambda move: move.state == "posted")
+        held = sum(to_units(move.amount_retained, rounding) for move in posted)
+        held += self._get_retained_before_units()
+        if not with_drafts:
+            return held
+        drafted = -sum(to_units(move.amount_retained, rounding) for move in moves - posted)
+        return held - min(drafted, max(held, 0))
 
     def _get_held_documents(self):
         """Give the documents that say what can be released: the posted ones, and drafts of releases."""

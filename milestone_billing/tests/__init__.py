@@ -78,6 +78,7 @@ from . import test_plan_again
 from . import test_progress
 from . import test_proof
 from . import test_queue
+from . import test_release_draft
 from . import test_reminder
 from . import test_reminder_collision
 from . import test_retainer

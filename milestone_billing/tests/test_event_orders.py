@@ -155,22 +155,6 @@ class TestEventOrders(EventOrderCommon):
 
     # === RELEASES ===
 
-    def test_drafted_release_is_not_issued_once_its_stage_is_credited(self):
-        order = self.create_net_order()
-        line = order.milestone_line_ids[0]
-        line.action_complete()
-        self.company.milestone_invoice_posting = "draft"
-        order.milestone_schedule_id.release_retainage()
-        self.credit(line.invoice_ids)
-        release = self.get_release(order)
-        refused = self.assertRaisesRegex(UserError, "250.00 of retainage that is not held")
-        with refused, self.env.cr.savepoint():
-            release.action_post()
-        self.env.invalidate_all()
-        release.unlink()
-        self.assertEqual(order.milestone_schedule_id.amount_retained, 0.0)
-        self.assertTiedOut(order)
-
     def test_draft_that_gives_back_is_not_issued_without_what_it_counted_on(self):
         order = self.create_net_order(retainage_method="to_date")
         self.company.milestone_invoice_posting = "draft"
