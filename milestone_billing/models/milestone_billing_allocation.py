@@ -79,11 +79,14 @@ class MilestoneBillingAllocation(models.Model):
         return result
 
     def unlink(self):
-        """Plan again when somebody takes a chosen order line out of an open milestone."""
+        """Plan again when somebody takes an order line out of an open milestone; a share of every line comes back."""
         self._check_by_hand([])
-        chosen = self.filtered("percent").line_id if not self.env.su else self.line_id.browse()
+        lines = self.line_id if not self.env.su else self.line_id.browse()
+        chosen = self.filtered("percent").line_id & lines
         result = super().unlink()
         chosen._plan_chosen_again()
+        if schedules := (lines - chosen).schedule_id:
+            schedules.sudo()._replan()
         return result
 
     def _check_by_hand(self, vals_list):

@@ -4,8 +4,12 @@ from odoo.exceptions import AccessError, UserError
 from ..tools.context import drop_defaults
 from ..tools.money import to_float
 
-# Written when the order is confirmed or ends, by billing steps and by the tie-out.
+# They follow from the order, or are written when it is confirmed or ends, by billing steps and by the tie-out.
 PROTECTED = {
+    "company_id",
+    "currency_id",
+    "partner_id",
+    "amount_before",
     "is_frozen",
     "amount_frozen",
     "amount_excess",

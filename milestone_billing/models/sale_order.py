@@ -158,8 +158,9 @@ class SaleOrder(models.Model):
 
     def action_draft(self):
         """Override of `sale` to open the schedule again with the quotation."""
+        opened = self.filtered(lambda order: order.state in ("cancel", "sent"))  # the others stay as they are
         result = super().action_draft()
-        self.milestone_schedule_id.sudo()._unfreeze()
+        opened.milestone_schedule_id.sudo()._unfreeze()
         return result
 
     def _action_cancel(self):

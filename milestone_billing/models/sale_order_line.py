@@ -3,14 +3,14 @@ from odoo.exceptions import UserError
 
 from ..tools.money import to_float, to_units
 
-COLUMN_FIELDS = {
+# Whether milestones bill a line follows from these, unless somebody says so.
+OWNER_FIELDS = {"is_milestone_billed", "is_downpayment", "is_expense", "product_id", "display_type"}
+COLUMN_FIELDS = OWNER_FIELDS | {
     "product_uom_qty",
     "product_uom_id",
     "price_unit",
     "discount",
     "tax_ids",
-    "is_milestone_billed",
-    "product_id",
     "sequence",
 }
 
@@ -118,12 +118,13 @@ class SaleOrderLine(models.Model):
 
     def write(self, vals):
         """Extend: what is billed keeps its terms, and the open milestones follow the line."""
-        before = self._get_billed_terms() if vals.keys() & {"tax_ids", "is_milestone_billed"} else {}
+        before = self._get_billed_terms() if vals.keys() & (OWNER_FIELDS | {"tax_ids"}) else {}
+        lines = self._filter_priced()
         result = super().write(vals)
         self._check_terms_kept(before)
         if vals.get("is_milestone_billed"):
             self.order_id.milestone_schedule_id.filtered("is_frozen")._check_invoiced_by_milestones()
-        lines = self.filtered(lambda line: not line.is_downpayment and not line.display_type)
+        lines |= self._filter_priced()
         if lines and vals.keys() & COLUMN_FIELDS:
             if vals.keys() & (COLUMN_FIELDS - {"sequence"}):
                 lines._check_not_below_billed()
@@ -148,6 +149,9 @@ class SaleOrderLine(models.Model):
         result = super().unlink()
         schedules.sudo()._on_order_changed()
         return result
+
+    def _filter_priced(self):
+        return self.filtered(lambda line: not line.is_downpayment and not line.display_type)
 
     def _get_billed_terms(self):
         """Give what may not change on lines that milestones have billed: the taxes, and that milestones bill them.

@@ -63,6 +63,7 @@ from . import test_money_race
 from . import test_money_access
 from . import test_money_corners
 from . import test_money_corners_deposit
+from . import test_money_doors
 from . import test_money_event_orders
 from . import test_money_open
 from . import test_order_changed
