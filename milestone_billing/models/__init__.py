@@ -82,6 +82,7 @@ from . import sale_order_protected
 from . import account_move
 from . import account_move_credit
 from . import account_move_credit_rest
+from . import account_move_state
 from . import account_move_check
 from . import account_move_cash_rounding
 from . import account_move_early_discount

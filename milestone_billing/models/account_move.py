@@ -160,15 +160,15 @@ class AccountMove(models.Model):
 
     def unlink(self):
         """Override of `account`: a deleted draft gives its milestone back."""
-        documents = self.filtered(lambda move: move.milestone_claim or move.milestone_credited)
+        documents = self.sudo().filtered(lambda move: move.milestone_claim or move.milestone_credited)
         lines = documents.milestone_line_id
         held = documents.filtered("amount_retained").milestone_line_id.schedule_id
         documents._detach_allocations()
-        documents.sudo().milestone_line_id = False
+        documents.milestone_line_id = False
         result = super().unlink()
-        lines.sudo()._reopen()
-        lines.schedule_id.sudo()._replan()
-        held.sudo()._clear_retainage()
+        lines._reopen()
+        lines.schedule_id._replan()
+        held._clear_retainage()
         return result
 
     def _release_milestone(self):

@@ -76,6 +76,7 @@ class AccountMove(models.Model):
     def _check_kind_kept(self):
         """Refuse another currency or other taxes than those of the order, also where the figures are the same."""
         line = self.milestone_line_id.sudo()
+        self._check_company_kept(line.company_id)
         if self.currency_id != line.currency_id:
             raise UserError(
                 self.env._(
@@ -85,14 +86,19 @@ class AccountMove(models.Model):
                     expected=line.currency_id.name,
                 )
             )
-        rows = [*self.sudo().milestone_allocation_ids, *self.sudo().milestone_recovery_ids]
-        known = {int(tax_id) for row in rows for tax_id in row.tax_amounts or {}}
-        taxed = {row.order_line_id for row in rows if row.tax_amounts}
+        known = {}
+        for row in (*self.sudo().milestone_allocation_ids, *self.sudo().milestone_recovery_ids):
+            known.setdefault(row.order_line_id, set()).update(int(tax_id) for tax_id in row.tax_amounts or {})
+        taxes = set().union(*known.values())
         for item in self.invoice_line_ids.filtered(lambda item: item.display_type == "product"):
             if item.milestone_retainage or not item.amount_currency:
                 continue
-            is_bare = not item.tax_ids and item.sale_line_ids[:1] in taxed
-            if is_bare or not known.issuperset(item.tax_ids.flatten_taxes_hierarchy().ids):
+            own = known.get(
+                item.sale_line_ids[:1]
+            )  # none of a down payment: it stands for several order lines
+            allowed = taxes if own is None else own
+            is_bare = own and not item.tax_ids
+            if is_bare or not allowed.issuperset(item.tax_ids.flatten_taxes_hierarchy().ids):
                 raise UserError(
                     self.env._(
                         "The draft of “%(milestone)s” bills “%(line)s” with other taxes than the order. Undo the change, "
@@ -101,6 +107,22 @@ class AccountMove(models.Model):
                         line=item.sale_line_ids[:1].name or item.name,
                     )
                 )
+
+    def _check_company_kept(self, company):
+        """Refuse documents of another company, also of a branch: the contract is billed by its own.
+
+        :raise UserError: naming both.
+        """
+        if self.company_id != company:
+            raise UserError(
+                self.env._(
+                    "%(document)s is a document of %(actual)s, its order one of %(expected)s. Choose a journal of "
+                    "%(expected)s.",
+                    document=self.display_name,
+                    actual=self.company_id.display_name,
+                    expected=company.display_name,
+                )
+            )
 
     def _check_bills_nothing_owned(self):
         if self._get_retainage_items():
@@ -168,10 +190,12 @@ class AccountMove(models.Model):
         self._add(expected, "retainage", self._get_given_back_units())
         tax -= self._get_waiting_tax_units()
         expected["tax"], actual["tax"] = tax, -self.direction_sign * to_units(self.amount_tax, rounding)
+        if expected["tax"] == actual["tax"]:
+            self._add_units_by_tax(expected, actual)
         return [
             {
                 "label": self._get_milestone_key_label(key),
-                "order_line_id": key.id if isinstance(key, models.BaseModel) else False,
+                "order_line_id": key.id if isinstance(key, self.pool["sale.order.line"]) else False,
                 "expected": expected.get(key, 0),
                 "actual": actual.get(key, 0),
             }
@@ -183,6 +207,28 @@ class AccountMove(models.Model):
         """Give what this document recovers of advances; once one is billed, its schedule does not book them otherwise."""
         schedule, recoveries = self.milestone_line_id.schedule_id, self.env["milestone.billing.recovery"]
         return self.milestone_recovery_ids if schedule.deposit_mode == "advance" else recoveries
+
+    def _add_units_by_tax(self, expected, actual):
+        """Add what the milestone bills of each tax, and what the journal items say.
+
+        :param dict expected: units by key; changed in place.
+        :param dict actual: units by key; changed in place.
+        """
+        rounding = self.currency_id.rounding
+        for row in self.sudo().milestone_allocation_ids:
+            self._add_tax_amounts(expected, row.tax_amounts, 1)
+        for part in self.milestone_retained_parts or []:
+            self._add_tax_amounts(expected, part["tax_amounts"], -1)
+        for item in self.line_ids.filtered("tax_line_id"):
+            if not item.tax_line_id.has_negative_factor:
+                self._add(actual, item.tax_line_id, to_units(-item.amount_currency, rounding))
+
+    def _add_tax_amounts(self, total, tax_amounts, sign):
+        """Add amounts of taxes that are charged; those of reverse charge take themselves back."""
+        for tax_id, amounts in (tax_amounts or {}).items():
+            tax = self.env["account.tax"].browse(int(tax_id))
+            if not tax.has_negative_factor:
+                self._add(total, tax, sign * to_units(amounts["tax"], self.currency_id.rounding))
 
     def _add(self, total, key, units):
         if units:

@@ -60,6 +60,13 @@ class AccountMove(models.Model):
                     expected=origin.currency_id.name,
                 )
             )
+        if origin._get_credit_items() and not self._get_credit_items():
+            raise UserError(
+                self.env._(
+                    "The credit note of %s takes nothing back. Enter on its lines what is credited, or delete it.",
+                    origin.display_name,
+                )
+            )
         known = {(origin._get_credit_key(item), item.tax_ids) for item in origin._get_credit_items()}
         for item in self._get_credit_items():
             key = origin._get_credit_key(item)
@@ -107,15 +114,25 @@ class AccountMove(models.Model):
         issued = origin.reversal_move_ids.filtered(
             lambda move: move.state == "posted" and move._is_milestone_credit()
         )
-        billed, left = {}, {}
+        billed, left, own = {}, {}, {}
         for move in origin | issued | self:
             for item in move._get_credit_items():
                 key = origin._get_credit_key(item)
-                if move == origin:
-                    billed[key] = billed.get(key, 0.0) + item.amount_currency
-                left[key] = left.get(key, 0.0) + item.amount_currency
+                for total in {origin: (billed, left), self: (own, left)}.get(move, (left,)):
+                    total[key] = total.get(key, 0.0) + item.amount_currency
         for key, amount in left.items():
-            if self.currency_id.compare_amounts(amount * (1 if billed.get(key, 0.0) >= 0 else -1), 0.0) < 0:
+            sign = 1 if billed.get(key, 0.0) >= 0 else -1
+            if self.currency_id.compare_amounts(own.get(key, 0.0) * sign, 0.0) > 0:
+                raise UserError(
+                    self.env._(
+                        "This credit note of %(invoice)s would bill %(more)s more of “%(line)s”. Enter what is taken back "
+                        "with the sign of the other lines, or take the line out.",
+                        invoice=origin.display_name,
+                        more=formatLang(self.env, abs(own[key]), currency_obj=self.currency_id),
+                        line=self._get_milestone_key_label(key),
+                    )
+                )
+            if self.currency_id.compare_amounts(amount * sign, 0.0) < 0:
                 raise UserError(
                     self.env._(
                         "%(invoice)s billed %(billed)s of “%(line)s”, with this credit note %(over)s more would be "
@@ -241,12 +258,13 @@ class AccountMove(models.Model):
 
     def _withdraw_milestone_credit(self):
         self.ensure_one()
-        line = self.milestone_line_id.sudo()
+        credit = self.sudo()
+        line = credit.milestone_line_id
         line.schedule_id._lock()
-        line._withdraw_credited(self)
-        self.sudo().milestone_allocation_ids.unlink()
+        line._withdraw_credited(credit)
+        credit.milestone_allocation_ids.unlink()
         self.env["milestone.billing.recovery"].sudo().search([("move_id", "=", self.id)]).unlink()
-        self.sudo().write({"milestone_document": False, "milestone_is_advance": False})
+        credit.write({"milestone_document": False, "milestone_is_advance": False})
         line._claim_again()
 
     def _get_milestone_credits(self):

@@ -250,10 +250,20 @@ class MilestoneBillingLine(models.Model):
 
         :rtype: int | bool
         """
-        items = down_payment.invoice_lines.filtered(
-            lambda item: item.move_id.milestone_is_advance and item.move_id.milestone_claim
+        if sign > 0:
+            return False
+        moves = down_payment.sudo().invoice_lines.move_id.filtered(
+            lambda move: (
+                move.milestone_is_advance
+                and move.milestone_document == "stage"
+                and any(units["net"] for units in move._get_uncredited_columns().values())
+            )
         )
-        return sign < 0 and items[-1:].account_id.id
+        newest = moves.sorted("id")[-1:]
+        return (
+            newest
+            and down_payment.sudo().invoice_lines.filtered(lambda item: item.move_id == newest).account_id.id
+        )
 
     def _get_down_payment_account(self, order_line):
         product_accounts = order_line.product_id.product_tmpl_id.with_company(

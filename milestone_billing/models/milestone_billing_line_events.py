@@ -188,9 +188,12 @@ class MilestoneBillingLine(models.Model):
         if self._get_live_invoice() or rows.filtered(lambda row: row._bills_anything()):
             return
         issued = self.invoice_ids.filtered(lambda move: move.milestone_credited and move.state != "cancel")
-        issued.filtered(lambda move: not move._get_milestone_credits()).sorted("id")[
-            -1:
-        ].milestone_credited = False
+        again = issued.filtered(lambda move: not move._get_milestone_credits()).sorted("id")[-1:]
+        again.milestone_credited = False
+        # What a document bills is no part of the plan, also of a plan that is made again.
+        if again and self.state == "planned":
+            completed_on = again.create_date.replace(microsecond=0)
+            self._transition("reinstate", {"completed_on": completed_on})
 
     # === DATES ===
 

@@ -10,6 +10,7 @@ from ..tools.verify import Problem
 TRANSITION_EVENTS = {
     "approve_unasked": "approval.not_required",
     "cancel": "milestone.cancelled",
+    "reinstate": "milestone.reinstated",
     "reopen": "milestone.reopened",
     "restore": "milestone.reopened",
 }

@@ -144,7 +144,7 @@ class SaleOrderLine(models.Model):
     def unlink(self):
         """Extend: the open milestones follow when a line is taken out."""
         self._unlink_except_billed_by_milestone()
-        self.milestone_allocation_ids.sudo().unlink()
+        self.sudo().milestone_allocation_ids.unlink()
         schedules = self.order_id.milestone_schedule_id
         result = super().unlink()
         schedules.sudo()._on_order_changed()
@@ -166,7 +166,7 @@ class SaleOrderLine(models.Model):
         }
 
     def _get_billed_rows(self):
-        return self.milestone_allocation_ids.sudo().filtered(lambda alloc: alloc._is_billed())
+        return self.sudo().milestone_allocation_ids.filtered(lambda alloc: alloc._is_billed())
 
     def _check_terms_kept(self, before):
         for line, terms in before.items():

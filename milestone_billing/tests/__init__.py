@@ -111,3 +111,4 @@ from . import test_retainage_items
 if find_spec("hypothesis"):
     from . import test_properties
     from . import test_properties_plan
+from . import test_document_ways

@@ -19,6 +19,7 @@ LINE_TRANSITIONS = {
     (CHANGES_REQUESTED, "contest"): CHANGES_REQUESTED,
     (APPROVED, "contest"): CHANGES_REQUESTED,
     (APPROVED, "reopen"): PLANNED,
+    (PLANNED, "reinstate"): APPROVED,
     (CANCELLED, "restore"): PLANNED,
 }
 

@@ -403,6 +403,7 @@ _CONTESTABLE = ("submitted", "approved", "changes_requested")
 _LINE = {
     "approval.not_required": "approved",
     "milestone.cancelled": "cancelled",
+    "milestone.reinstated": "approved",
     "milestone.reopened": "planned",
 }
 
