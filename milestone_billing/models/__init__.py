@@ -79,6 +79,7 @@ from . import sale_order_line_invoice
 from . import sale_order_down_payment
 from . import sale_order_import
 from . import sale_order_protected
+from . import account_move_advance_rate
 from . import account_move
 from . import account_move_credit
 from . import account_move_credit_rest

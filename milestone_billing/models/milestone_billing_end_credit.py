@@ -50,6 +50,7 @@ class MilestoneBillingSchedule(models.Model):
         ]
         values = {**self.order_id._prepare_invoice(), "transaction_ids": [], "invoice_line_ids": lines}
         values["invoice_payment_term_id"] = False  # the money is there, and no early discount on its tax
+        values["invoice_currency_rate"] = credit[:1].invoice_currency_rate  # it came at that rate, and stays
         context = deposit._get_invoicing_context()  # replaces the caller's, on purpose
         # pylint: disable-next=context-overridden
         invoice = self.env["account.move"].sudo().with_context(context).create(values)
@@ -68,6 +69,9 @@ class MilestoneBillingSchedule(models.Model):
             return Move
         line = self.env["milestone.billing.line"].sudo().create(self._prepare_earned_line_values())
         advances = line._get_open_advances()
+        advances[self]["open"] = (
+            line.browse()
+        )  # whatever is not billed will not be: this takes everything that is left
         taken = line._recover_from(advances)
         values = line._prepare_document_values(taken, advances)
         context = line._get_invoicing_context()  # replaces the caller's, on purpose

@@ -28,8 +28,8 @@ class MilestoneBillingSchedule(models.Model):
         """Compare schedule, documents and journal items of an order.
 
         :return: ``{"ok": bool, "differences": [...]}``; each difference has `check`, `message`, `expected` and
-            `actual` as decimal text, and where it can be named `order_line_id`, `line_id`, `move_id` and
-            `move_line_ids`. What was billed before stands under `opening` as `amount_untaxed`, `amount_retained` and
+            `actual` as decimal text, in the order's currency or in that of `currency_id`, and where it can be named
+            `order_line_id`, `line_id`, `move_id` and `move_line_ids`. What was billed before stands under `opening` as `amount_untaxed`, `amount_retained` and
             `references`: it is in the statement and not in this ledger.
         :rtype: dict
         """
@@ -41,6 +41,7 @@ class MilestoneBillingSchedule(models.Model):
             *schedule._tie_out_documents(),
             *schedule._tie_out_strays(),
             *schedule._tie_out_retainage(),
+            *schedule._tie_out_advances(),
             *schedule._tie_out_openings(),
             *schedule._tie_out_statement(),
         ]
@@ -59,11 +60,13 @@ class MilestoneBillingSchedule(models.Model):
                 self.env._("Only billing users and auditors may tie out a schedule. Ask one of them.")
             )
 
-    def _prepare_difference(self, check, message, expected, actual, **links):
-        rounding = self.currency_id.rounding
+    def _prepare_difference(self, check, message, expected, actual, currency=None, **links):
+        currency = currency or self.currency_id
+        rounding = currency.rounding
         return {
             "check": check,
             "message": message,
+            "currency_id": currency.id,
             "expected": to_text(expected, rounding),
             "actual": to_text(actual, rounding),
             **links,
@@ -191,6 +194,44 @@ class MilestoneBillingSchedule(models.Model):
             entries=", ".join(others.move_id.mapped("display_name")),
         )
         return [self._prepare_difference("retainage", message, expected, actual, move_line_ids=others.ids)]
+
+    def _tie_out_advances(self):
+        """An advance that is deducted or credited in full has left its account in the company's currency, too."""
+        if self.currency_id == self.company_id.currency_id:
+            return []
+        found = []
+        for down_payment in self.order_id.order_line.filtered("milestone_deposit_id"):
+            items = down_payment.invoice_lines.filtered(lambda item: item.parent_state == "posted")
+            amount, balance = items._get_advance_units()
+            if balance and not amount:
+                found.append(
+                    self._prepare_advance_difference(down_payment.milestone_deposit_id, items, balance)
+                )
+        return found
+
+    def _prepare_advance_difference(self, deposit, items, balance):
+        moves = items.move_id.sorted(
+            lambda move: (not move.milestone_is_advance, move.milestone_step, move.id)
+        )
+        message = self.env._(
+            "Deposit “%(deposit)s” is deducted or credited in full, but an exchange difference in %(currency)s is left on "
+            "account %(account)s. Reset %(document)s to draft and confirm it again, so that it takes the rate of the deposit; "
+            "or allow reconciliation on the account and match the items.",
+            deposit=deposit.name,
+            currency=self.company_id.currency_id.name,
+            account=items.account_id[:1].display_name,
+            document=moves[-1].display_name,
+        )
+        return self._prepare_difference(
+            "advance",
+            message,
+            0,
+            balance,
+            currency=self.company_id.currency_id,
+            line_id=deposit.id,
+            move_id=moves[-1].id,
+            move_line_ids=items.ids,
+        )
 
     def _tie_out_statement(self):
         """Completed to date is what the journal items say, retainage and tax aside, plus the opening balance."""

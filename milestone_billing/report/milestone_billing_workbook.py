@@ -298,6 +298,7 @@ class MilestoneBillingWorkbook(models.AbstractModel):
         ]
 
     def _get_tie_out_rows(self, schedules, _day):
+        Currency = self.env["res.currency"]
         for schedule in self._stream(schedules):
             base = (schedule.order_id.name, schedule.partner_id.display_name)
             result, currency = schedule.tie_out(), schedule.currency_id.name
@@ -313,7 +314,7 @@ class MilestoneBillingWorkbook(models.AbstractModel):
                     self.env._("Different"),
                     row["check"],
                     row["message"],
-                    currency,
+                    Currency.browse(row["currency_id"]).name,
                     row["expected"],
                     row["actual"],
                 )

@@ -112,3 +112,5 @@ if find_spec("hypothesis"):
     from . import test_properties
     from . import test_properties_plan
 from . import test_document_ways
+from . import test_properties_rates
+from . import test_advance_rate

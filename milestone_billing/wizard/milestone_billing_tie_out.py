@@ -42,6 +42,7 @@ class MilestoneBillingTieOut(models.TransientModel):
         expected, actual = float(row["expected"]), float(row["actual"])
         return {
             "name": row["message"],
+            "currency_id": row["currency_id"],
             "amount_expected": expected,
             "amount_actual": actual,
             "line_id": row.get("line_id"),
@@ -58,7 +59,11 @@ class MilestoneBillingTieOutRow(models.TransientModel):
     _order = "id"
 
     wizard_id = fields.Many2one("milestone.billing.tie.out", required=True, ondelete="cascade")
-    currency_id = fields.Many2one(related="wizard_id.currency_id")
+    currency_id = fields.Many2one(
+        "res.currency",
+        readonly=True,
+        help="That of the order, or of the company where both must agree in it.",
+    )
     name = fields.Char(string="What Differs", readonly=True)
     amount_expected = fields.Monetary(string="Schedule", readonly=True, help="As the milestones say.")
     amount_actual = fields.Monetary(string="Ledger", readonly=True, help="As the journal items say.")
