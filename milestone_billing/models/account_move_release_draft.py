@@ -62,14 +62,7 @@ class AccountMove(models.Model):
             self.button_cancel()
         else:
             self.unlink()
-        held = to_float(line.schedule_id._get_held_units(), line.currency_id.rounding)
-        note = line.env._(
-            "The draft of this release over %(amount)s was withdrawn: after %(document)s, %(held)s of retainage is left to "
-            "release. Release that, or cancel the milestone.",
-            amount=amount,
-            document=cause.display_name,
-            held=formatLang(line.env, held, currency_obj=line.currency_id),
-        )
+        note = line._get_withdrawn_note(amount, cause)
         line.message_post(body=note, subtype_xmlid="mail.mt_note")
         summary = line.env._("Release of retainage withdrawn")
         line.activity_schedule("mail.mail_activity_data_todo", summary=summary, note=note, user_id=owner.id)
@@ -82,3 +75,31 @@ class AccountMove(models.Model):
         users = self.create_uid | self.milestone_line_id.order_id.user_id
         users = users.filtered(lambda user: user.active and not user.share and not user._is_superuser())
         return users[:1] or self.env.ref("base.user_admin")
+
+
+class MilestoneBillingLine(models.Model):
+    _inherit = "milestone.billing.line"
+
+    def _get_withdrawn_note(self, amount, cause):
+        """Say that the draft of this release was withdrawn, and what can be done.
+
+        :param str amount: of the draft.
+        :param cause: the document after which less is held.
+        :rtype: str
+        """
+        schedule, document = self.schedule_id, cause.display_name
+        held = to_float(schedule._get_held_units(), self.currency_id.rounding)
+        if self.currency_id.is_zero(held):
+            return self.env._(
+                "The draft of this release over %(amount)s was withdrawn: after %(document)s, no retainage is left to "
+                "release. Cancel the milestone, or leave it until retainage is held again.",
+                amount=amount,
+                document=document,
+            )
+        return self.env._(
+            "The draft of this release over %(amount)s was withdrawn: after %(document)s, %(held)s of retainage is left to "
+            "release. Release that, or cancel the milestone.",
+            amount=amount,
+            document=document,
+            held=schedule._format(held),
+        )

@@ -173,6 +173,18 @@ class MilestoneBillingRetainerPeriod(models.Model):
 
     # === CONTENT ===
 
+    def _get_refund_reference(self):
+        """Name the credit note over the hours that were given back, or say that it is still to come.
+
+        :rtype: str
+        """
+        self.ensure_one()
+        line = self.sudo().refund_line_id
+        credit = line._get_live_invoice()
+        if credit.state == "posted":
+            return credit.name
+        return self.env._("Credit note follows") if line and line.state != "cancelled" else ""
+
     def _get_delivered_rows(self):
         """List what was delivered in these periods: entries by hand and time sheets, the newest first.
 

@@ -34,6 +34,8 @@ class TestRestAtTheEnd(CreditRestCommon):
         rows = self.get_rows(order)
         self.assertEqual(rows[0], ("stage", line, invoice, 1500.0, 300.0))
         self.assertEqual(rows[1], ("unbilled", line, invoice.browse(), 1000.0, 200.0))
+        row = self.open_end(order).row_ids[0]
+        self.assertEqual((row.payment_state, row.amount_open), ("posted", 1800.0))
         self.end(order, stage="credit")
         rest = self.get_credits(invoice)[-1]
         self.assertItems(

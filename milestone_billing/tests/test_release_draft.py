@@ -38,7 +38,7 @@ class TestReleaseDraft(EventOrderCommon):
                 self.assertEqual(activity.user_id, self.env.user)
                 self.assertRegex(
                     html_to_inner_content(line.message_ids[0].body),
-                    rf"over .*{total:.2f} was withdrawn: after {credit.name}, .*0.00 of retainage is left",
+                    rf"over .*{total:.2f} was withdrawn: after {credit.name}, no retainage is left",
                 )
                 self.assertEqual(credit.amount_retained, -250.0)
                 self.assertEqual(self.get_open_retainage(order), {})
@@ -72,7 +72,9 @@ class TestReleaseDraft(EventOrderCommon):
     def test_draft_is_withdrawn_by_a_credit_in_part(self):
         order, release = self.create_drafted_release()
         self.credit(order.milestone_line_ids[0].invoice_ids, 1000.0)
+        line = order.milestone_line_ids.filtered(lambda line: line.kind == "retainage_release")
         self.assertFalse(release.exists())
+        self.assertRegex(html_to_inner_content(line.message_ids[0].body), r"150.00 of retainage is left")
         self.assertHeld(order, 150.0)
 
     def test_draft_with_a_number_is_cancelled(self):

@@ -48,13 +48,25 @@ class TestRetainerClose(RetainerCommon):
         text = refund.invoice_ids.invoice_line_ids.filtered("product_id").name
         for part in ("9 hours of 02/01/2026 to 02/28/2026", "990.00", "10 hours of 03/01/2026", "1,200.00"):
             self.assertIn(part, text)
-        html = str(
-            self.env["ir.actions.report"]._render_qweb_html(
-                "milestone_billing.action_report_retainer", retainer.ids
-            )[0]
-        )
+        html = self.render_statement(retainer)
         for part in ("Refunded", "19", refund.invoice_ids.name):
             self.assertIn(part, html)
+
+    def test_statement_says_that_the_credit_note_of_a_draft_follows(self):
+        retainer = self.create_retainer()
+        self.run_on("2026-01-01")
+        self.company.milestone_invoice_posting = "draft"
+        refund = self.close_on(retainer, "2026-01-10")
+        self.assertEqual(refund.invoice_ids.state, "draft")
+        self.assertIn("Credit note follows", self.render_statement(retainer))
+        refund.invoice_ids._post()
+        html = self.render_statement(retainer)
+        self.assertNotIn("Credit note follows", html)
+        self.assertIn(refund.invoice_ids.name, html)
+
+    def render_statement(self, retainer):
+        report = self.env["ir.actions.report"]
+        return str(report._render_qweb_html("milestone_billing.action_report_retainer", retainer.ids)[0])
 
     def test_hours_that_last_one_more_period_are_refunded_within_it_only(self):
         retainer = self.create_retainer(rollover="once")

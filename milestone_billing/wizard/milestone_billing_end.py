@@ -265,7 +265,13 @@ class MilestoneBillingEndRow(models.TransientModel):
     kind = fields.Selection(KINDS, required=True, readonly=True)
     line_id = fields.Many2one("milestone.billing.line", string="Milestone", readonly=True, ondelete="cascade")
     move_id = fields.Many2one("account.move", string="Document", readonly=True, ondelete="cascade")
-    payment_state = fields.Selection(related="line_id.invoice_status", string="Payment")
+    payment_state = fields.Selection(
+        lambda self: (
+            self.env["milestone.billing.line"]._fields["invoice_status"]._description_selection(self.env)
+        ),
+        compute="_compute_payment_state",
+        string="Payment",
+    )
     currency_id = fields.Many2one(related="wizard_id.currency_id")
     amount_untaxed = fields.Monetary(string="Untaxed", readonly=True)
     amount_tax = fields.Monetary(string="Tax", readonly=True)
@@ -293,6 +299,14 @@ class MilestoneBillingEndRow(models.TransientModel):
         default="credit",
         required=True,
     )
+
+    @api.depends("line_id.invoice_status", "amount_open")
+    def _compute_payment_state(self):
+        """Follow the milestone; of an invoice that is credited in part, say whether its rest is paid."""
+        for row in self:
+            status = row.line_id.invoice_status
+            is_rest = row.kind == "stage" and not row.move_id.milestone_claim
+            row.payment_state = ("posted" if row.amount_open else "paid") if is_rest else status
 
     def _read_figures(self):
         return {name: self[name].id if name in ("line_id", "move_id") else self[name] for name in FIGURES}
