@@ -1,9 +1,12 @@
 """The end of a contract whose order is cancelled: what is open, and what becomes of it."""
 
+from dataclasses import replace
+
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import formatLang
 
+from ..tools import statement
 from ..tools.money import to_float
 from .milestone_billing_line_state import INTERNAL_WRITE
 
@@ -127,23 +130,18 @@ class MilestoneBillingSchedule(models.Model):
         self.filtered("ended_on").write({"ended_on": False})
         return super()._unfreeze()
 
-    def _get_contract_units(self):
-        """Extend: a contract that has ended comes to what was billed of it, the rest is a change that omits it."""
-        original, contract = super()._get_contract_units()
-        if self.ended_on:
-            contract = sum(billing.net for billing in map(self._prepare_billing, self._get_billing_records()))
-        return original, contract
-
     def _get_scheduled_units(self):
         """Extend: of a contract that has ended, each order line comes to what was billed of it."""
         scheduled = super()._get_scheduled_units()
         if not self.ended_on:
             return scheduled
-        scheduled = dict.fromkeys(scheduled, 0)
-        for record in self._get_billing_records():
-            for key, units in self._prepare_billing(record).parts.items():
-                scheduled[key] = scheduled.get(key, 0) + units
-        return scheduled
+        billings = [self._prepare_billing(record) for record in self._get_billing_records()]
+        return statement.completed_by_key(scheduled, billings, len(billings) - 1)
+
+    def _prepare_contract_position(self):
+        """Extend: a contract that has ended comes to what is billed of it, by later documents, too."""
+        position = super()._prepare_contract_position()
+        return replace(position, is_ended=bool(self.ended_on))
 
 
 class MilestoneBillingLine(models.Model):

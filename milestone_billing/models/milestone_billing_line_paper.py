@@ -3,6 +3,7 @@
 from odoo import models
 from odoo.tools import format_date, formatLang
 
+from ..tools.money import to_float
 from ..tools.statement import LINES
 
 
@@ -117,15 +118,14 @@ class AccountMove(models.Model):
         if not line or self.milestone_document not in ("stage", "release"):
             return {}
         earlier = line.schedule_id._get_earlier_invoices(line, self.sudo())
-        lines = line.order_id._get_milestone_paper_lines().filtered(
-            lambda other: other.create_date <= self.create_date
-        )
+        amounts = self._get_paper_amounts(line)
+        lines = line.browse().union(*amounts)
         return {
             "line": line,
             "label": self._get_milestone_label(),
             "project": line.project_id.name,
             "order": line.order_id,
-            "rows": self._prepare_paper_rows(lines, line, earlier),
+            "rows": self._prepare_paper_rows(amounts, line, earlier),
             "statement": self._prepare_paper_statement(line),
             "earlier": earlier if self._is_final_milestone(line, lines) else [],
             "paid": sum(float(row["paid"]) for row in earlier),
@@ -150,15 +150,41 @@ class AccountMove(models.Model):
     def _is_final_milestone(self, line, lines):
         return line.kind == "final" or (lines and line == lines[-1]) or self.milestone_document == "release"
 
-    def _prepare_paper_rows(self, lines, current, earlier):
+    def _get_paper_amounts(self, current):
+        """Give the milestones of the contract as they were when this document was made, in their order.
+
+        What was billed by then stands with its sum, credit notes deducted, and the others as they were planned.
+
+        :param current: the milestone of this document.
+        :return: net amount by milestone.
+        :rtype: dict
+        """
+        schedule, rounding = current.schedule_id, self.currency_id.rounding
+        lines = current.order_id.milestone_line_ids.filtered(lambda line: line.kind != "retainage_release")
+        lines = lines.sorted(lambda line: (line.sequence, line.id)).with_context(**self.env.context)
+        position = schedule._get_position_at(self.sudo())
+        if not position:
+            lines = lines.filtered(lambda line: line._is_planned_on_order())
+            return {line: line.amount_untaxed for line in lines}
+        billed = schedule._get_billed_until(self.sudo())
+        amounts = {}
+        for line in lines:
+            if billed.get(line) or line == current:
+                amounts[line] = to_float(billed.get(line, 0), rounding)
+            elif text := position.plan.get(str(line.id)):
+                amounts[line] = float(text)
+        return amounts
+
+    def _prepare_paper_rows(self, amounts, current, earlier):
         before = {row["line_id"] for row in earlier}
         return [
             {
                 "line": line,
                 "number": number,
                 "place": "this" if line == current else "before" if line.id in before else "later",
+                "amount": amount,
             }
-            for number, line in enumerate(lines, start=1)
+            for number, (line, amount) in enumerate(amounts.items(), start=1)
         ]
 
     def _prepare_paper_statement(self, line):

@@ -290,6 +290,10 @@ class MilestoneBillingSchedule(models.Model):
 
     # === WRITING THE PLAN DOWN ===
 
+    def _on_order_changed(self):
+        """Follow a change of the order: spread the open milestones again."""
+        self._replan()
+
     def _replan(self):
         """Write the plan of confirmed orders down as planned allocations.
 

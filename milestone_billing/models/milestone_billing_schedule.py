@@ -13,7 +13,7 @@ PROTECTED = {
     "is_frozen",
     "amount_frozen",
     "amount_excess",
-    "contract_history",
+    "position_history",
     "lock_version",
     "ended_on",
     "retainage_account_id",
@@ -305,7 +305,7 @@ class MilestoneBillingSchedule(models.Model):
 
     def _unfreeze(self):
         """Open the schedules of orders that went back to quotation; planned allocations are dropped."""
-        self.write({"is_frozen": False, "amount_frozen": 0.0, "contract_history": False})
+        self.write({"is_frozen": False, "amount_frozen": 0.0, "position_history": False})
         planned = self.line_ids.allocation_ids._filter_planned().filtered(lambda a: not a.percent)
         planned.sudo().unlink()
 

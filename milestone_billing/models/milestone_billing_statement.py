@@ -1,10 +1,29 @@
 """The statement of a contract: the one engine behind invoice, portal, workbook and certificate."""
 
+from dataclasses import dataclass
+
 from odoo import api, models
 from odoo.exceptions import UserError
 
 from ..tools import statement
 from ..tools.money import to_text, to_units
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a statement is made of: the contract at one moment by order line, and the documents up to that moment."""
+
+    original: int
+    scheduled: dict
+    billings: list
+    place: int
+
+    def get_head(self):
+        """Give what the nine lines are computed from; the contract sum is that of its lines.
+
+        :rtype: tuple
+        """
+        return self.original, sum(self.scheduled.values()), self.billings, self.place
 
 
 class MilestoneBillingSchedule(models.Model):
@@ -13,8 +32,12 @@ class MilestoneBillingSchedule(models.Model):
     def get_statement(self, as_of_line=None):
         """Give the contract position as of a milestone, without tax.
 
-        The position follows the documents in the order in which they were made; without a milestone it is
-        taken as of the last one. A milestone that is not billed yet is shown as if it was billed now.
+        As of a milestone that is billed, everything is as it was when the document that bills it now was made: the
+        contract sum with the changes of the order up to then, and the documents up to then, drafts included. What
+        comes later (changes, credit notes, releases, further milestones) is in later statements only; a milestone
+        that is credited and billed again has the statement of its new document. A document that is deleted or
+        cancelled was never billed, so it is in no statement. A milestone that is not billed yet is shown as if it
+        was billed now. Without a milestone the position is that of now: the contract as it stands, and all documents.
 
         :param as_of_line: milestone, or its id.
         :return: decimal text in the currency of the order by `contract_sum_original`, `change_orders`,
@@ -25,12 +48,31 @@ class MilestoneBillingSchedule(models.Model):
         self.ensure_one()
         self.check_access("read")
         schedule = self.sudo()
-        return schedule._prepare_statement(*schedule._get_billings(schedule._browse_as_of_line(as_of_line)))
+        line = schedule._browse_as_of_line(as_of_line)
+        return schedule._prepare_statement(schedule._get_standing(line, is_now=not line))
 
-    def _prepare_statement(self, billings, place):
+    def _get_standing(self, as_of_line, is_now=False):
+        """Gather the contract and its documents as of a milestone, or as of the last document.
+
+        :param as_of_line: milestone whose document the statement is taken as of, or none.
+        :param bool is_now: take the contract as it stands, whatever it was at that document.
+        :rtype: Standing
+        """
+        return self._make_standing(*self._get_billings(as_of_line), is_now=is_now)
+
+    def _make_standing(self, billings, place, is_now=False):
+        record = billings[place].key if place >= 0 and not is_now else None
+        position = self._get_position_at(record)
+        if position:
+            original = to_units(position.original, self.currency_id.rounding)
+            return Standing(original, self._get_scheduled_at(position, billings, place), billings, place)
+        scheduled = self._get_scheduled_units()
+        by_id = {key: scheduled[key] for key in sorted(scheduled, key=lambda key: key.id)}
+        return Standing(self._get_original_units(scheduled), by_id, billings, place)
+
+    def _prepare_statement(self, standing):
         rounding = self.currency_id.rounding
-        original, contract = self._get_contract_units()
-        units = statement.statement(original, contract, billings, place)
+        units = statement.statement(*standing.get_head())
         return {name: to_text(count, rounding) for name, count in units.items()}
 
     def _get_document_statement(self, move):
@@ -44,31 +86,44 @@ class MilestoneBillingSchedule(models.Model):
         if move not in records:
             return self.get_statement(move.milestone_line_id)
         billings = [self._prepare_billing(record) for record in records]
-        return self._prepare_statement(billings, records.index(move))
+        return self._prepare_statement(self._make_standing(billings, records.index(move)))
 
     def _get_schedule_of_values(self, as_of_line=None):
         """Give the position of each order line as of a milestone, without tax; its totals are the statement's.
 
         An advance that is not recovered yet has a row of its own.
 
-        :param as_of_line: milestone, or its id; the last document without.
+        :param as_of_line: milestone, or its id; the position of now without.
         :return: rows with `order_line_id` (id), `name`, `scheduled_value`, `previous`, `this_period`,
             `completed_to_date`, `percent`, `balance` and `retainage`, amounts as decimal text.
         :rtype: list[dict]
         """
         self.ensure_one()
         schedule = self.sudo()
-        billings, place = schedule._get_billings(schedule._browse_as_of_line(as_of_line))
-        rows = statement.schedule_of_values(schedule._get_scheduled_units(), billings, place)
-        return [schedule._prepare_value_row(line, units) for line, units in rows.items()]
+        line = schedule._browse_as_of_line(as_of_line)
+        return schedule._prepare_value_rows(schedule._get_standing(line, is_now=not line))
 
-    def _prepare_value_row(self, order_line, units):
+    def _prepare_value_rows(self, standing):
+        """Give the rows of the schedule of values in the order of the order, advances last.
+
+        :param Standing standing: see `_get_standing`.
+        :rtype: list[dict]
+        """
+        rows = statement.schedule_of_values(standing.scheduled, standing.billings, standing.place)
+        known = self.order_id.order_line
+        keys = sorted(
+            rows,
+            key=lambda key: (key not in standing.scheduled, key not in known, key in known and key.sequence),
+        )
+        return [self._prepare_value_row(key, rows[key], key in known) for key in keys]
+
+    def _prepare_value_row(self, order_line, units, is_known):
         rounding = self.currency_id.rounding
         texts = {name: to_text(count, rounding) for name, count in units.items()}
         percent = 100 * units["completed"] / units["scheduled"] if units["scheduled"] else 0.0
         return {
             "order_line_id": order_line.id,
-            "name": order_line.name,
+            "name": order_line.name if is_known else self.env._("Line that was removed from the order"),
             "scheduled_value": texts["scheduled"],
             "previous": texts["previous"],
             "this_period": texts["this_period"],
@@ -95,16 +150,15 @@ class MilestoneBillingSchedule(models.Model):
         columns = self._get_order_columns(self.order_id)
         return {line: units["net"] for line, units in columns.items()}
 
-    def _get_contract_units(self):
-        """Give the net units of the contract as confirmed and as it stands.
+    def _get_original_units(self, scheduled):
+        """Give the net units of the contract as confirmed; a quotation is all original.
 
-        :rtype: tuple[int, int]
+        :param dict scheduled: the contract as it stands, by order line.
+        :rtype: int
         """
-        columns = self._get_order_columns(self.order_id)
-        contract = sum(units["net"] for units in columns.values())
         if not self.is_frozen:
-            return contract, contract
-        return to_units(self.amount_frozen, self.currency_id.rounding), contract
+            return sum(scheduled.values())
+        return to_units(self.amount_frozen, self.currency_id.rounding)
 
     # === DOCUMENTS ===
 

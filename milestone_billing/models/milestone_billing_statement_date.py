@@ -2,59 +2,13 @@
 
 from odoo import fields, models
 
-from ..tools import statement
-from ..tools.money import to_text, to_units
+from ..tools import contract_history, statement
+from ..tools.money import to_units
+from .milestone_billing_statement import Standing
 
 
 class MilestoneBillingSchedule(models.Model):
     _inherit = "milestone.billing.schedule"
-
-    contract_history = fields.Json(
-        readonly=True,
-        copy=False,
-        help="Contract sums without tax by the day from which they hold: the first is that of the confirmed order.",
-    )
-
-    # === HISTORY ===
-
-    def _on_order_changed(self):
-        """Follow a change of the order: spread the open milestones again and note the new contract sum."""
-        self._replan()
-        self.filtered("is_frozen")._note_contract_sum()
-
-    def _note_contract_sum(self):
-        """Keep the contract sum with its day when it is another one than before."""
-        for schedule in self:
-            history = list(schedule.contract_history or ())
-            day = fields.Date.to_string(schedule.company_id._get_milestone_today())
-            rounding = schedule.currency_id.rounding
-            total = to_text(schedule._get_contract_units()[1], rounding)
-            if history and history[-1][1] == total:
-                continue
-            if history and history[-1][0] == day and len(history) > 1:
-                history.pop()
-            schedule.contract_history = [*history, [day, total]]
-
-    def _get_contract_units_on(self, day, is_billed=False):
-        """Give the net units of the contract as confirmed and as it stood on a day.
-
-        Change orders that were approved later do not count. Before the order was confirmed there is nothing,
-        unless a document is dated back.
-
-        :param datetime.date day: last day that counts.
-        :param bool is_billed: documents were issued up to that day.
-        :rtype: tuple[int, int]
-        """
-        original, contract = self._get_contract_units()
-        history = self.contract_history
-        if not history:
-            return original, contract
-        rounding, day = self.currency_id.rounding, fields.Date.to_string(day)
-        known = [total for since, total in history if since <= day]
-        if not known and not is_billed:
-            return 0, 0
-        total = to_units(known[-1] if known else history[0][1], rounding)
-        return (total if self._is_open_ended() else original), total
 
     # === POSITION ===
 
@@ -67,7 +21,10 @@ class MilestoneBillingSchedule(models.Model):
         return [record for record in records if record._is_issued() and record._get_issue_date() <= day]
 
     def _get_statement_units(self, day):
-        """Compute the position on a day: the contract sum of that day, and the documents issued up to it.
+        """Compute the position on a day: the contract of that day, and the documents issued up to it.
+
+        Change orders that were approved later do not count. Before the order was confirmed there is nothing,
+        unless a document is dated back.
 
         :param datetime.date day: last day that counts.
         :return: units by the names of `tools.statement.LINES`.
@@ -75,8 +32,19 @@ class MilestoneBillingSchedule(models.Model):
         """
         self.ensure_one()
         billings = [self._prepare_billing(record) for record in self._get_records_until(day)]
-        original, contract = self._get_contract_units_on(day, bool(billings))
-        return statement.statement(original, contract, billings, len(billings) - 1)
+        return statement.statement(*self._get_standing_on(day, billings).get_head())
+
+    def _get_standing_on(self, day, billings):
+        place, history = len(billings) - 1, self.position_history
+        if not history or not self.is_frozen:
+            scheduled = self._get_scheduled_units()
+            return Standing(self._get_original_units(scheduled), scheduled, billings, place)
+        known = contract_history.until_day(history, fields.Date.to_string(day))
+        if not known and not billings:
+            return Standing(0, {}, billings, place)
+        position = contract_history.fold(known or history[:1])
+        original = to_units(position.original, self.currency_id.rounding)
+        return Standing(original, self._get_scheduled_at(position, billings, place), billings, place)
 
     def action_export_xlsx(self):
         """Download these schedules as a workbook."""

@@ -26,7 +26,7 @@ class MilestoneBillingSchedule(models.Model):
                 schedule.statement_html = False
                 continue
             record = schedule._origin or schedule
-            values = Report._prepare_application(record, no_line, lang=self.env.lang)
+            values = Report._prepare_application(record, no_line, self.env.lang, is_now=True)
             money = {"widget": "monetary", "display_currency": values["currency"]}
             schedule.statement_html = self.env["ir.qweb"]._render(
                 "milestone_billing.schedule_statement", {"a": values, "money": money}

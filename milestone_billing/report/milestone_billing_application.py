@@ -73,18 +73,21 @@ class ReportMilestoneBillingApplication(models.AbstractModel):
         }
 
     @api.model
-    def _prepare_application(self, schedule, line, lang=None):
+    def _prepare_application(self, schedule, line, lang=None, is_now=False):
         """Give the values of one application, in the language of the customer.
 
         :param line: the milestone that asks for payment; none for the last document of the contract.
         :param str lang: another language, for other readers.
+        :param bool is_now: show the contract as it stands now, not as it was at the last document.
         :rtype: dict
         """
+        schedule.check_access("read")
         lang = lang or schedule.sudo().partner_id.lang or self.env.lang
         schedule = schedule.with_context(lang=lang)
         line = line.with_context(lang=lang)
-        rows = schedule._get_schedule_of_values(line)
-        number, move = self._get_application_document(schedule.sudo(), line.sudo())
+        standing = schedule.sudo()._get_standing(line.sudo(), is_now)
+        rows = schedule.sudo()._prepare_value_rows(standing)
+        number, move = self._get_application_document(standing)
         stage = line.sudo() or move.milestone_line_id
         return {
             "doc": (line or schedule).sudo(),
@@ -98,17 +101,18 @@ class ReportMilestoneBillingApplication(models.AbstractModel):
             "currency": schedule.sudo().currency_id,
             "rows": rows,
             "totals": self.with_context(lang=lang)._prepare_totals(rows, schedule.sudo().currency_id),
-            "statement": self.with_context(lang=lang)._prepare_summary(schedule.get_statement(line)),
+            "statement": self.with_context(lang=lang)._prepare_summary(
+                schedule.sudo()._prepare_statement(standing)
+            ),
             "approval": stage._get_approval_text() if stage else "",
         }
 
     @api.model
-    def _get_application_document(self, schedule, line):
+    def _get_application_document(self, standing):
         """Give the number of the application, and its document when there is one."""
-        billings, place = schedule._get_billings(line)
-        key = billings[place].key if 0 <= place < len(billings) else None
+        key = standing.billings[standing.place].key if standing.place >= 0 else None
         is_move = key is not None and key._name == "account.move"
-        return place + 1, key if is_move else self.env["account.move"].sudo()
+        return standing.place + 1, key if is_move else self.env["account.move"].sudo()
 
     @api.model
     def _prepare_totals(self, rows, currency):

@@ -89,6 +89,7 @@ from . import test_scale
 from . import test_schedule
 from . import test_state
 from . import test_statement
+from . import test_statement_history
 from . import test_tie_out
 from . import test_tours
 from . import test_tours_business

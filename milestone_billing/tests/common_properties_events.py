@@ -7,6 +7,7 @@ from datetime import date
 from odoo import Command
 from odoo.exceptions import UserError
 
+from ..tools.money import to_units
 from .common_properties import TAX_SETS, PropertyCommon
 
 _logger = logging.getLogger(__name__)
@@ -256,6 +257,7 @@ class HistoryCommon(PropertyCommon):
         self.assertEqual(len(live), len(live.milestone_line_id), trail)
         self.assertGreaterEqual(schedule.amount_retained, 0.0, trail)
         self.check_statement(schedule, trail)
+        self.check_history(schedule, trail)
         if order.state == "sale" and self.has_open(order):
             total = sum(self.stages(order).mapped("amount_untaxed"))
             compared = order.currency_id.compare_amounts(total, schedule.amount_contract)
@@ -277,9 +279,35 @@ class HistoryCommon(PropertyCommon):
             units["balance_to_finish"], units["contract_sum"] - units["earned_less_retainage"], trail
         )
         rows = schedule._get_schedule_of_values()
-        for column, name in (("completed_to_date", "completed_to_date"), ("retainage", "retainage")):
-            total = sum(round(float(row[column]) / schedule.currency_id.rounding) for row in rows)
-            self.assertEqual(total, units[name], (column, trail))
+        self.assertRowsAddUp(schedule.get_statement(), rows, schedule.currency_id, trail)
+
+    def check_history(self, schedule, trail):
+        """As of each document the order lines add up to the head, and nothing moves that was shown before.
+
+        Only a document that was withdrawn (deleted, cancelled) leaves the statements of those after it.
+        """
+        seen, shown = self.__dict__.setdefault("shown", {}), {}
+        records = schedule._get_billing_records()
+        billings = [schedule._prepare_billing(record) for record in records]
+        for place in range(len(records)):
+            standing = schedule._make_standing(billings, place)
+            head, rows = schedule._prepare_statement(standing), schedule._prepare_value_rows(standing)
+            self.assertRowsAddUp(head, rows, schedule.currency_id, trail)
+            until = tuple((item._name, item.id) for item in records[: place + 1])
+            shown[schedule.id, until] = head, sorted(rows, key=lambda row: row["order_line_id"])
+        for key in shown.keys() & seen.keys():
+            self.assertEqual(shown[key], seen[key], (key, trail))
+        self.shown = shown
+
+    def assertRowsAddUp(self, head, rows, currency, trail):
+        """Contract, completed and retainage of the order lines are those of the nine lines."""
+        for column, name in (
+            ("scheduled_value", "contract_sum"),
+            ("completed_to_date", "completed_to_date"),
+            ("retainage", "retainage"),
+        ):
+            total = sum(to_units(row[column], currency.rounding) for row in rows)
+            self.assertEqual(total, to_units(head[name], currency.rounding), (column, trail))
 
     def has_open(self, order):
         return bool(self.stages(order).filtered(lambda line: line.state == "planned"))

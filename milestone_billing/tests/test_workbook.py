@@ -90,7 +90,7 @@ class TestWorkbook(WorkbookCommon):
             row = self.read("position", schedules=self.schedule, day=day)[0][0]
             self.assertEqual(tuple(row[name] for name in sums), figures, day)
         self.assertEqual(self.schedule.get_statement()["contract_sum"], "10500.00")
-        self.assertEqual(len(self.schedule.contract_history), 3)
+        self.assertEqual(len(self.schedule.position_history), 3)
 
     def test_totals_equal_the_journal_items_and_the_dashboard(self):
         """One set of figures: workbooks, dashboard, and posted journal items of the milestones."""

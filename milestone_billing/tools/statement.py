@@ -97,20 +97,37 @@ def _position(billings, place):
     return sum(billing.net for billing in reached), sum(net_retained(reached))
 
 
+def completed_by_key(keys, billings, place):
+    """Give what is completed of each order line as of one document.
+
+    :param keys: order lines that are named also when nothing of them is billed.
+    :param list[Billing] billings: documents in order.
+    :param int place: index of the document; -1 before the first one.
+    :return: units by order line.
+    :rtype: dict
+    """
+    completed = dict.fromkeys(keys, 0)
+    for billing in billings[: max(place + 1, 0)]:
+        for key, units in billing.parts.items():
+            completed[key] = completed.get(key, 0) + units
+    return completed
+
+
 def schedule_of_values(scheduled, billings, place):
     """Compute previous, this period, to date, balance and retainage of each order line as of one document.
 
     :param dict scheduled: contract value by order line.
     :param list[Billing] billings: documents in order.
     :param int place: index of the document; -1 before the first one.
-    :return: ``{order line: {"scheduled", "previous", "this_period", "completed", "balance", "retainage"}}``
+    :return: ``{order line: {"scheduled", "previous", "this_period", "completed", "balance", "retainage"}}``; lines that
+        only later documents bill are not among them.
     :rtype: dict
     """
-    rows = {}
-    keys = list(dict.fromkeys([*scheduled, *(key for billing in billings for key in billing.parts)]))
-    retainage = _retainage_by_key(keys, billings[: max(place + 1, 0)])
+    rows, reached = {}, billings[: max(place + 1, 0)]
+    keys = list(dict.fromkeys([*scheduled, *(key for billing in reached for key in billing.parts)]))
+    retainage = _retainage_by_key(keys, reached)
     for key in keys:
-        done = [billing.parts.get(key, 0) for billing in billings[: max(place + 1, 0)]]
+        done = [billing.parts.get(key, 0) for billing in reached]
         value, completed, period = scheduled.get(key, 0), sum(done), done[-1] if done else 0
         rows[key] = {
             "scheduled": value,
@@ -130,7 +147,8 @@ def _retainage_by_key(keys, billings):
     whole, run, given, result = sum(completed), 0, 0, {}
     for key, units in zip(keys, completed, strict=True):
         run += units
-        part = round_half_up(Fraction(held * run, whole)) - given if whole else 0
+        # Nothing is completed, yet something is held: it stands on the first line, so that the lines add up.
+        part = round_half_up(Fraction(held * run, whole)) - given if whole else held - given
         result[key] = part
         given += part
     return result

@@ -223,7 +223,8 @@ class MilestoneBillingEnd(models.TransientModel):
         schedule, order = self.schedule_id, self.order_id
         order.with_context(milestone_internal_write=INTERNAL_WRITE).action_cancel()
         schedule.ended_on = schedule.company_id._get_milestone_today()
-        schedule._note_contract_sum()
+        schedule._lock()
+        schedule._note_position()
         lines = self.env["milestone.billing.line"].union(*touched)
         lines._log_evidence("contract.ended", data=lambda line: {"done": touched[line]})
         order.message_post(body=self._get_closing_note())

@@ -58,8 +58,15 @@ class TestStatement(unittest.TestCase):
             self.assertEqual(
                 sum(row["previous"] + row["this_period"] for row in rows.values()), head["completed_to_date"]
             )
-            if head["completed_to_date"]:
-                self.assertEqual(sum(row["retainage"] for row in rows.values()), head["retainage"])
+            self.assertEqual(sum(row["retainage"] for row in rows.values()), head["retainage"])
+
+    @many_cases
+    @given(BILLINGS, BILLINGS)
+    def test_what_is_billed_later_moves_no_row(self, drawn, later):
+        billings, scheduled = chain(drawn), {"a": 10**6}
+        for place in range(len(billings)):
+            rows = schedule_of_values(scheduled, billings, place)
+            self.assertEqual(schedule_of_values(scheduled, billings + chain(later), place), rows)
 
     @many_cases
     @given(BILLINGS)
