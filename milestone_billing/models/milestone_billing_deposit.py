@@ -266,9 +266,9 @@ class MilestoneBillingLine(models.Model):
         )
 
     def _get_down_payment_account(self, order_line):
-        product_accounts = order_line.product_id.product_tmpl_id.with_company(
-            self.company_id
-        ).get_product_accounts(fiscal_pos=self.order_id.fiscal_position_id)
+        product_accounts = order_line.product_id.product_tmpl_id.get_product_accounts(
+            fiscal_pos=self.order_id.fiscal_position_id
+        )
         return (
             self.company_id.downpayment_account_id
             or product_accounts.get("downpayment")

@@ -368,7 +368,7 @@ class MilestoneBillingLine(models.Model):
         self.ensure_one()
         amount = to_float(self._get_planned_release_units(), self.currency_id.rounding)
         values = {
-            **self.order_id.with_company(self.company_id)._prepare_invoice(),
+            **self.order_id._prepare_invoice(),
             "milestone_line_id": self.id,
             "milestone_document": "release",
             "milestone_step": self.schedule_id.lock_version,

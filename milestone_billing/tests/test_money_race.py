@@ -32,7 +32,7 @@ class TestMoneyRace(RaceCommon):
             company._get_milestone_retainage_account()
             cls.partner_id = env["res.partner"].create({"name": "Race Client"}).id
 
-    def create_order(self, retainage=0.0, trigger="manual", complete=0):
+    def create_order(self, retainage=0.0, trigger="manual", complete=0, **values):
         """Commit a confirmed order of 1,000.00 in four quarters and give the ids of its milestones."""
         with self.registry.cursor() as cr:
             env = self.env_of(cr)
@@ -55,7 +55,7 @@ class TestMoneyRace(RaceCommon):
                     ],
                 }
             )
-            order.milestone_schedule_id.retainage_percent = retainage
+            order.milestone_schedule_id.write({"retainage_percent": retainage, **values})
             order.action_confirm()
             lines = order.milestone_line_ids
             lines[:complete]._complete(trigger="manual")
@@ -172,6 +172,29 @@ class TestMoneyRace(RaceCommon):
         self.assertEqual(len(refusals), 1)
         self.assertIn("No retainage is held", str(refusals[0]))
         self.assertEqual(self.look(lines, lambda line: line.schedule_id.amount_retained), 0.0)
+
+    def test_retainage_is_released_or_credited(self):
+        """A drafted release touches none of the documents that a credit note does: the lock alone parts them."""
+        lines = self.create_order(retainage=10.0, complete=1, retainage_tax="release", retainage_base="net")
+        self.write_company(milestone_invoice_posting="draft")
+        try:
+            answers = self.run_together(self.release(lines[0]), self.credit(lines[0]))
+        finally:
+            self.write_company(milestone_invoice_posting="always")
+        self.assertEqual(sum(bool(again) for _answer, again in answers), 1, "the loser had to look again")
+        # The release finds nothing, or the credit note withdraws its draft.
+        documents = self.look(
+            lines[:1],
+            lambda line: [
+                (move.milestone_document, move.amount_retained)
+                for move in line.schedule_id.line_ids.invoice_ids.sorted("id")
+            ],
+        )
+        self.assertEqual(documents, [("stage", 25.0), ("credit", -25.0)], answers)
+
+    def write_company(self, **values):
+        with self.registry.cursor() as cr:
+            self.env_of(cr)["res.company"].browse(self.company_id).write(values)
 
     def test_two_crons_bill_each_due_milestone_once(self):
         orders = [self.create_order(trigger="date") for _index in range(4)]
