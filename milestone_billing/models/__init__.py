@@ -128,6 +128,7 @@ from . import milestone_billing_line_paper
 from . import milestone_billing_opening_schedule
 from . import account_move_earlier
 from . import milestone_billing_statement_history
+from . import milestone_billing_plan_note
 from . import milestone_billing_statement_date
 from . import milestone_billing_statement_screen
 from . import milestone_billing_statement_customer

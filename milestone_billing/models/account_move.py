@@ -168,6 +168,7 @@ class AccountMove(models.Model):
         result = super().unlink()
         lines._reopen()
         lines.schedule_id._replan()
+        lines._tell_why_moved(lambda names: self.env._("The draft invoice was deleted: %s.", names))
         held._clear_retainage()
         return result
 
@@ -178,6 +179,7 @@ class AccountMove(models.Model):
         lines = documents.milestone_line_id.sudo()
         lines._reopen()
         lines.schedule_id._replan()
+        lines._tell_why_moved(lambda names: self.env._("The invoice was cancelled: %s.", names))
         documents._clear_retainage()
         for move in documents.filtered(lambda move: move.amount_retained > 0):
             move.milestone_line_id.sudo().schedule_id._withdraw_releases(move)

@@ -187,3 +187,6 @@ class MilestoneBillingLine(models.Model):
             chosen.schedule_id.sudo().line_ids._check_plan_inputs()
             chosen.schedule_id.sudo()._check_fits_order()
             chosen.schedule_id.sudo()._replan()
+            chosen._tell_why_moved(
+                lambda names: self.env._("Other order lines or shares were chosen: %s.", names)
+            )

@@ -212,6 +212,7 @@ class MilestoneBillingChange(models.Model):
         if milestone:
             self._write_internal({"milestone_line_id": milestone.id})
         self._check_schedule_fits()
+        schedule._tell_why(self.env._("Change order %s was approved.", self.reference))
 
     def _change_order_lines(self, order):
         known = order.order_line

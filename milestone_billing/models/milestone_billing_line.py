@@ -391,6 +391,7 @@ class MilestoneBillingLine(models.Model):
             confirmed.sudo()._freeze()
             confirmed.sudo()._ensure_project_milestones()
         (lines.schedule_id - confirmed)._replan()
+        lines._tell_why_moved(lambda names: self.env._("Added: %s.", names))
         return lines
 
     @api.model
@@ -429,6 +430,7 @@ class MilestoneBillingLine(models.Model):
         result = super().write(vals)
         if vals.keys() & PLAN_FIELDS:
             self.schedule_id._replan()
+            self._tell_why_moved(lambda names: self.env._("Changed: %s.", names))
         return result
 
     def _check_not_billed(self):

@@ -74,6 +74,7 @@ class MilestoneBillingLine(models.Model):
         self._transition("cancel")
         self._drop_planned_allocations()
         self.schedule_id._replan()
+        self._tell_why_moved(lambda names: self.env._("Cancelled: %s.", names))
         return True
 
     def action_restore(self):
@@ -81,6 +82,7 @@ class MilestoneBillingLine(models.Model):
         self._check_may_bill()
         self._transition("restore")
         self.schedule_id._replan()
+        self._tell_why_moved(lambda names: self.env._("Restored: %s.", names))
         return True
 
     def action_hold(self, reason=None):

@@ -41,9 +41,11 @@ class MilestoneBillingSchedule(models.Model):
         for schedule in self.sudo():
             old = schedule.position_history or []
             day = fields.Date.to_string(schedule.company_id._get_milestone_today())
-            new = contract_history.add(old, day, schedule.lock_version, schedule._prepare_contract_position())
+            position = schedule._prepare_contract_position()
+            new = contract_history.add(old, day, schedule.lock_version, position)
             if new is not old:
                 schedule.position_history = new
+                schedule._tell_moved(contract_history.fold(old), position)
 
     def _prepare_contract_position(self):
         """Give the contract as it stands: order lines by the tax engine, milestones by what is planned of them.

@@ -76,6 +76,7 @@ from . import test_payment_closing
 from . import test_payment_race
 from . import test_pdf
 from . import test_plan_again
+from . import test_plan_note
 from . import test_progress
 from . import test_proof
 from . import test_queue
