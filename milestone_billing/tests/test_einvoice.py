@@ -259,6 +259,35 @@ class TestEInvoice(EInvoiceCommon):
             line.action_complete()
             self.export(line.invoice_ids)
 
+    def test_prepaid_amounts_of_a_final_invoice_in_a_foreign_currency(self):
+        """Two rates, an advance deducted, money paid before: BT-113 is that money, in the currency of the invoice."""
+        euro = self.env.ref("base.EUR")
+        euro.active = True
+        rate = {"currency_id": euro.id, "rate": 0.8, "name": "2020-01-01", "company_id": self.company.id}
+        self.env["res.currency.rate"].create(rate)
+        pricelist = self.env["product.pricelist"].create({"name": "Euro", "currency_id": euro.id})
+        lines = [
+            self.prepare_line(333.33, self.tax_20, 3.0),
+            self.prepare_line(99.99, self.create_tax("VAT 6 %", 6.0)),
+        ]
+        order = self.create_deposit_order(shares=(30, 30, 40), lines=lines, pricelist_id=pricelist.id)
+        deposit, stage, final = order.milestone_line_ids
+        for line in order.milestone_line_ids:
+            line.action_complete()
+        self.pay(deposit.invoice_ids)
+        self.env["account.payment.register"].with_context(
+            active_model="account.move", active_ids=final.invoice_ids.ids
+        ).create({"amount": 100.0, "currency_id": euro.id})._create_payments()
+        documents = [self.export(line.invoice_ids) for line in (deposit, stage, final)]
+        self.assertEqual([document.text("b:DocumentCurrencyCode") for document in documents], ["EUR"] * 3)
+        total = sum(document.total("TaxInclusiveAmount") for document in documents)
+        self.assertEqual(cents(total), cents(Decimal(str(order.amount_total))))
+        tax = sum(document.amount("b:TaxAmount", document.get_tax_total()) for document in documents)
+        self.assertEqual(cents(tax), cents(Decimal(str(order.amount_tax))))
+        due = documents[2].total("TaxInclusiveAmount") - 100
+        self.assertTotals(documents[2], PrepaidAmount="100.00", PayableAmount=f"{due:.2f}")
+        self.assertTotals(documents[0], PayableAmount="0.00")
+
     def test_credit_note(self):
         order = self.create_retained_order(self.tax_20, prices=(1000.01,), shares=(33.33, 66.67))
         line = order.milestone_line_ids[0]

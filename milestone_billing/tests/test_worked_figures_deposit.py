@@ -110,14 +110,28 @@ class TestWorkedFiguresDeposit(DepositCommon):
 
     def test_erpnext_advance_with_tax_included(self):
         gst = self.create_tax("GST 18 %", 18.0, price_include_override="tax_included")
+        parts = gst.invoice_repartition_line_ids + gst.refund_repartition_line_ids
+        parts.filtered(lambda part: part.repartition_type == "tax").account_id = self.tax_account
         order = self.create_deposit_order(shares=(33.333333, 66.666667), prices=(30000.0,), taxes=gst)
         deposit, final = order.milestone_line_ids
         deposit.action_complete()
         self.assertRecordValues(
             deposit.invoice_ids, [{"amount_untaxed": 8474.58, "amount_tax": 1525.42, "amount_total": 10000.0}]
         )
+        self.assertItems(
+            deposit.invoice_ids,
+            (self.receivable, 10000, 0),
+            (self.advances, 0, 8474.58),
+            (self.tax_account, 0, 1525.42),
+        )
         final.action_complete()
-        self.assertEqual(final.invoice_ids.amount_total, 20000.0)
+        self.assertItems(
+            final.invoice_ids,
+            (self.receivable, 20000, 0),
+            (self.revenue, 0, 25423.73),
+            (self.advances, 8474.58, 0),
+            (self.tax_account, 0, 3050.85),
+        )
 
     def test_austrian_final_invoice_deducts_instalments_and_their_tax(self):
         order = self.create_order(prices=(9000000.0,), shares=(1, 1, 1, 1), taxes=self.tax_20, confirm=False)
@@ -169,9 +183,12 @@ class TestWorkedFiguresDeposit(DepositCommon):
         deposit.action_complete()
         deposit.invoice_ids._reverse_moves(cancel=True)
         deposit.action_complete()
-        self.assertEqual(deposit._get_live_invoice().amount_total, 10.0)
+        again = deposit._get_live_invoice()
+        self.assertItems(again, (self.receivable, 10, 0), (self.advances, 0, 10))
         final.action_complete()
-        self.assertEqual(final.invoice_ids.amount_total, 90.0)
+        self.assertItems(
+            final.invoice_ids, (self.receivable, 90, 0), (self.revenue, 0, 100), (self.advances, 10, 0)
+        )
         self.assertEqual(self.balance(self.advances, order), 0.0)
         self.assertConserved(order)
 
@@ -182,13 +199,22 @@ class TestWorkedFiguresDeposit(DepositCommon):
         deposit.invoice_ids._reverse_moves(cancel=True)
         deposit.action_cancel()
         final.action_complete()
-        self.assertEqual(final.invoice_ids.amount_total, 100.0)
+        self.assertItems(final.invoice_ids, (self.receivable, 100, 0), (self.revenue, 0, 100))
         self.assertConserved(order)
 
     def test_tryton_second_order(self):
         order = self.create_tryton_order(6.0)
-        order.milestone_line_ids[0].action_complete()
-        self.assertEqual(order.milestone_line_ids[0].invoice_ids.amount_total, 12.0)
+        deposit, final = order.milestone_line_ids
+        order.milestone_schedule_id.gate = "block"
+        deposit.action_complete()
+        self.assertItems(deposit.invoice_ids, (self.receivable, 12, 0), (self.advances, 0, 12))
+        with self.assertRaisesRegex(UserError, "Stage 1"):
+            final.action_complete()
+        self.pay(deposit.invoice_ids)
+        final.action_complete()
+        self.assertItems(
+            final.invoice_ids, (self.receivable, 108, 0), (self.revenue, 0, 120), (self.advances, 12, 0)
+        )
 
 
 @tagged("post_install", "-at_install")
