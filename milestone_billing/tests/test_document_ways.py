@@ -300,3 +300,73 @@ class TestBookkeeper(DocumentWaysCommon):
                 self.by_bookkeeper(order.milestone_line_ids[-1].invoice_ids, "unlink")
                 self.assertEqual(schedule.amount_retained, 250.0)
                 self.assertTiedOut(order)
+
+
+@tagged("post_install", "-at_install")
+class TestDocumentPayment(DocumentWaysCommon):
+    def test_payment_of_a_credited_invoice_opens_nothing(self):
+        """Of what a milestone bills a part is to bill again, so the next one waits on."""
+        for retainage in (0.0, 10.0):
+            with self.subTest(retainage=retainage):
+                order = self.create_order(taxes=self.tax_20, confirm=False)
+                order.milestone_schedule_id.retainage_percent = retainage
+                first, following = order.milestone_line_ids[:2]
+                following.trigger = "previous_paid"
+                order.action_confirm()
+                first.action_complete()
+                move = first.invoice_ids
+                credit = self.credit(move, 0.3)
+                move._settle_with(credit)
+                self.pay(move)
+                self.assertTrue(move._is_trade_settled())
+                self.assertEqual((first.state, following.state), ("planned", "planned"))
+                first.action_complete()
+                self.pay(first._get_live_invoice())
+                self.assertEqual(following.state, "approved")
+                self.assertTiedOut(order)
+
+    def test_credit_note_that_settles_its_invoice_pays_nothing_back(self):
+        line, move = self.bill_first()
+        credit = move._reverse_moves(cancel=True)
+        self.assertEqual(credit.payment_state, "paid")
+        self.assertNotIn("payment.refunded", line.evidence_ids.mapped("type"))
+        line.action_complete()
+        again = line._get_live_invoice()
+        self.pay(again)
+        self.pay(self.credit(again))
+        self.assertEqual(line.evidence_ids.mapped("type").count("payment.refunded"), 1)
+
+    def test_retainage_comes_off_the_last_due_line(self):
+        term = self.env["account.payment.term"].create(
+            {
+                "name": "Half at once, half in 30 days",
+                "line_ids": [
+                    Command.create({"value": "percent", "value_amount": 50.0, "nb_days": days})
+                    for days in (0, 30)
+                ],
+            }
+        )
+        order = self.create_order(taxes=self.tax_20, confirm=False, payment_term_id=term.id)
+        order.milestone_schedule_id.retainage_percent = 10.0
+        order.action_confirm()
+        self.company.milestone_invoice_posting = "always"
+        order.milestone_line_ids[0].action_complete()
+        items = order.milestone_line_ids[0].invoice_ids.line_ids
+        due = items.filtered(lambda item: item.display_type == "payment_term").sorted("date_maturity")
+        self.assertEqual(due.mapped("balance"), [1500.0, 1200.0, 300.0])
+        self.assertEqual(due.mapped("milestone_retainage"), [False, False, True])
+        self.assertEqual(due[2].account_id, self.retainage)
+
+    def test_draft_beside_the_milestones_is_no_stray(self):
+        line, _move = self.bill_first()
+        item = {"name": "Beside", "price_unit": 10.0, "tax_ids": [Command.clear()]}
+        item["sale_line_ids"] = [Command.link(line.order_id.order_line.id)]
+        beside = self.env["account.move"].create(
+            {
+                "move_type": "out_invoice",
+                "partner_id": self.client_company.id,
+                "invoice_line_ids": [Command.create(item)],
+            }
+        )
+        self.assertEqual(line.schedule_id.tie_out()["differences"], [])
+        self.assertRefused("billed by its milestones alone", beside.action_post)
