@@ -211,6 +211,8 @@ class AccountMove(models.Model):
     def _add_units_by_tax(self, expected, actual):
         """Add what the milestone bills of each tax, and what the journal items say.
 
+        Taxes of reverse charge take themselves back, on items of their own: they are charged to nobody.
+
         :param dict expected: units by key; changed in place.
         :param dict actual: units by key; changed in place.
         """
@@ -220,15 +222,17 @@ class AccountMove(models.Model):
         for part in self.milestone_retained_parts or []:
             self._add_tax_amounts(expected, part["tax_amounts"], -1)
         for item in self.line_ids.filtered("tax_line_id"):
-            if not item.tax_line_id.has_negative_factor:
-                self._add(actual, item.tax_line_id, to_units(-item.amount_currency, rounding))
+            self._add(actual, item.tax_line_id, to_units(-item.amount_currency, rounding))
+        for tax in {*expected, *actual}:
+            differs = isinstance(tax, self.pool["account.tax"]) and expected.get(tax) != actual.get(tax)
+            if differs and tax.has_negative_factor:
+                expected.pop(tax, None)
+                actual.pop(tax, None)
 
     def _add_tax_amounts(self, total, tax_amounts, sign):
-        """Add amounts of taxes that are charged; those of reverse charge take themselves back."""
         for tax_id, amounts in (tax_amounts or {}).items():
             tax = self.env["account.tax"].browse(int(tax_id))
-            if not tax.has_negative_factor:
-                self._add(total, tax, sign * to_units(amounts["tax"], self.currency_id.rounding))
+            self._add(total, tax, sign * to_units(amounts["tax"], self.currency_id.rounding))
 
     def _add(self, total, key, units):
         if units:
