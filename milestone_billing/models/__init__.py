@@ -8,6 +8,7 @@ from . import milestone_billing_turn
 from . import milestone_billing_template
 from . import milestone_billing_template_line
 from . import milestone_billing_schedule
+from . import milestone_billing_tax_rounding
 from . import milestone_billing_line
 from . import milestone_billing_line_plan
 from . import milestone_billing_allocation

@@ -127,6 +127,7 @@ class MilestoneBillingChangeLine(models.Model):
             quantity=quantity,
             product=self.product_id,
             partner=self.order_id.partner_id,
+            rounding_method=self.order_id.milestone_schedule_id.tax_rounding_method or None,
         )
 
     def _get_taxes(self):

@@ -12,6 +12,7 @@ PROTECTED = {
     "amount_before",
     "is_frozen",
     "amount_frozen",
+    "tax_rounding_method",
     "amount_excess",
     "position_history",
     "lock_version",
@@ -297,6 +298,7 @@ class MilestoneBillingSchedule(models.Model):
 
     def _freeze(self):
         """Freeze the schedules of confirmed orders and write their allocations down."""
+        self._keep_tax_rounding()
         self._check_can_freeze()
         for schedule in self:
             schedule.write({"is_frozen": True, "amount_frozen": schedule.amount_contract})
@@ -305,7 +307,14 @@ class MilestoneBillingSchedule(models.Model):
 
     def _unfreeze(self):
         """Open the schedules of orders that went back to quotation; planned allocations are dropped."""
-        self.write({"is_frozen": False, "amount_frozen": 0.0, "position_history": False})
+        self.write(
+            {
+                "is_frozen": False,
+                "amount_frozen": 0.0,
+                "tax_rounding_method": False,
+                "position_history": False,
+            }
+        )
         planned = self.line_ids.allocation_ids._filter_planned().filtered(lambda a: not a.percent)
         planned.sudo().unlink()
 

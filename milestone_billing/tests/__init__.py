@@ -116,3 +116,4 @@ if find_spec("hypothesis"):
 from . import test_document_ways
 from . import test_properties_rates
 from . import test_advance_rate
+from . import test_tax_rounding

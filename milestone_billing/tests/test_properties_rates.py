@@ -1,4 +1,7 @@
-"""Random contracts whose currency moves before every event: advances leave nothing on their account."""
+"""Random contracts whose currency moves before every event: advances leave nothing on their account.
+
+The company's way of rounding taxes changes meanwhile, too.
+"""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +25,10 @@ class TestPropertiesRates(HistoryCommon):
         """Let an event happen at a rate of its own."""
         self.move_rate(order.currency_id, (1 + place) * amount / 37)
         return super().happen(order, event, place, amount)
+
+    def do_rounding(self, _order, place, _amount):
+        """Let the company round the taxes of new orders otherwise."""
+        self.company.tax_calculation_rounding_method = METHODS[place % 2]
 
     def move_rate(self, currency, rate):
         """Let the company's currency buy another amount from today on."""
@@ -51,7 +58,7 @@ class TestPropertiesRates(HistoryCommon):
         POSTINGS,
         ORDER_LINES,
         WITH_ADVANCE,
-        histories(*BILLING, *DOCUMENTS, *ORDER, *RETAINAGE, *OUTSIDE),
+        histories(*BILLING, *DOCUMENTS, *ORDER, *RETAINAGE, *OUTSIDE, "rounding", "rounding"),
     )
     def test_advances_leave_nothing_on_their_account(
         self, currency, method, posting, lines, schedule, events
