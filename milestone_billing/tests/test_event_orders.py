@@ -192,6 +192,17 @@ class TestEventOrders(EventOrderCommon):
         self.assertEqual(sum(credits.mapped("amount_total")), 250.0)
         self.assertEqual(self.get_open_retainage(order), {})
 
+    def test_release_clears_the_next_invoice_when_its_own_is_deleted(self):
+        order = self.create_net_order()
+        stages = order.milestone_line_ids[:3]
+        stages.action_complete()
+        first, _second, third = (line.invoice_ids for line in stages)
+        order.milestone_schedule_id.release_retainage(amount=250)
+        first.button_draft()
+        first.name = False
+        first.unlink()
+        self.assertEqual(self.get_open_retainage(order), {third: 250.0})
+
     def test_retainage_stays_on_its_account(self):
         other = self.retainage.copy({"code": "119999", "name": "Other Retainage"})
         for tax in ("now", "release"):
