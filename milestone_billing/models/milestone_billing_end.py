@@ -38,7 +38,7 @@ class MilestoneBillingSchedule(models.Model):
         rows += [self._prepare_deposit_position(line, units) for line, units in unearned.items()]
         rows += [opening._prepare_end_position() for opening in self._get_openings()]
         # A drafted release is posted or cancelled at the end; until then its retainage is held.
-        if held := self._get_held_units(with_drafts=False):
+        if (held := self._get_held_units(with_drafts=False)) > 0:
             amount = to_float(held, self.currency_id.rounding)
             rows.append(self._prepare_position("retainage", total=amount, due=amount))
         planned = self.line_ids.filtered(lambda line: line._has_unbilled_part())
@@ -117,7 +117,7 @@ class MilestoneBillingSchedule(models.Model):
                     "deposit “%(name)s”, %(amount)s not earned", name=line.name, amount=self._format(total)
                 )
             )
-        if held := self._get_held_units(with_drafts=False):
+        if (held := self._get_held_units(with_drafts=False)) > 0:
             amount = self._format(to_float(held, rounding))
             texts.append(self.env._("%s of retainage", amount))
         return texts

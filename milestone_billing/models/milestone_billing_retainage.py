@@ -85,7 +85,9 @@ class MilestoneBillingSchedule(models.Model):
     )
     def _compute_amount_retained(self):
         for schedule in self:
-            schedule.amount_retained = to_float(schedule._get_held_units(), schedule.currency_id.rounding)
+            # Below zero while an invoice whose retainage was released is back in draft: then nothing is held.
+            held = max(schedule._get_held_units(), 0)
+            schedule.amount_retained = to_float(held, schedule.currency_id.rounding)
 
     # === WHAT A DOCUMENT HOLDS BACK ===
 

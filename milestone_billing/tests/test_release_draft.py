@@ -112,6 +112,8 @@ class TestReleaseDraft(EventOrderCommon):
         release._post()
         invoice = order.milestone_line_ids[0].invoice_ids
         invoice.button_draft()
+        self.assertEqual(order.milestone_schedule_id.amount_retained, 0.0)
+        self.assertNotIn("retainage", self.open_end(order).row_ids.mapped("kind"))
         with self.assertRaisesRegex(UserError, "is released already"):
             invoice.button_cancel()
         self.assertEqual(release.state, "posted")
