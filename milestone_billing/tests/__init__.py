@@ -29,6 +29,7 @@ from . import test_change_routes
 from . import test_company_days
 from . import test_credit_rest
 from . import test_cut_over
+from . import test_cut_over_end
 from . import test_cut_over_entry
 from . import test_dashboard
 from . import test_deposit_limit

@@ -57,6 +57,32 @@ class TestBesideMilestones(RetainageCommon):
         self.assertInvoiced(order)
         self.assertTrue(order.milestone_schedule_id.tie_out()["ok"])
 
+    def test_returned_goods_are_credited_the_usual_way(self):
+        """What comes back after its invoice is credited by “Create Invoice”, and takes nothing of a milestone back."""
+        order = self.create_order(
+            lines=[
+                self.prepare_line(10000.0, self.tax_20),
+                self.prepare_line(100.0, self.tax_20, 5.0, product_id=self.goods.id),
+            ]
+        )
+        work, goods = order.order_line
+        order.milestone_line_ids[:2].action_complete()
+        goods.qty_delivered = 2.0
+        order._create_invoices()._post()
+        goods.qty_delivered = 1.0
+        credit = order._create_invoices(final=True)
+        self.assertEqual((credit.move_type, credit.amount_untaxed), ("out_refund", 100.0))
+        self.assertEqual(credit.invoice_line_ids.sale_line_ids, goods)
+        self.assertFalse(credit.milestone_line_id)
+        credit._post()
+        self.assertEqual((work.qty_invoiced, goods.qty_invoiced), (0.5, 1.0))
+        order.milestone_line_ids[2:].action_complete()
+        goods.qty_delivered = 5.0
+        order._create_invoices()._post()
+        self.assertEqual((work.qty_invoiced, goods.qty_invoiced), (1.0, 5.0))
+        self.assertEqual(order.invoice_status, "invoiced")
+        self.assertTrue(order.milestone_schedule_id.tie_out()["ok"])
+
     def test_time_sheets_are_billed_by_the_hour(self):
         if "hr_timesheet" not in self.env.registry._init_modules or not self.env.registry.get("hr.employee"):
             self.skipTest("time sheets are not installed")
