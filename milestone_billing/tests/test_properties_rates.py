@@ -39,7 +39,12 @@ class TestPropertiesRates(HistoryCommon):
         (found or Rate.create(values)).rate = rate
 
     def check(self, order, trail):
-        """Extend: see `assertOwnRates`."""
+        """Extend: see `assertOwnRates`; what was deducted before its deposit was issued is confirmed again, as told."""
+        for row in order.milestone_schedule_id.tie_out()["differences"]:
+            move = self.env["account.move"].browse(row.get("move_id"))
+            if row["check"] == "advance" and move.milestone_recovery_ids:
+                move.button_draft()
+                move._post()
         self.assertOwnRates(order, trail)
         return super().check(order, trail)
 
