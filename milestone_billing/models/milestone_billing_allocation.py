@@ -155,10 +155,10 @@ class MilestoneBillingAllocation(models.Model):
             "amount_tax": self.currency_id.round(self.amount_tax + amounts["amount_tax"]),
             "tax_amounts": taxes,
         }
-        if not any(values[name] for name in ("quantity", "amount_untaxed", "amount_tax")):
-            self.sudo().unlink()
-        else:
+        if self._is_anything(values):
             self.sudo().write(values)
+        else:
+            self.sudo().unlink()
 
     def _plan_detached(self):
         """Plan again what documents that are gone have billed, together with what credit notes took back meanwhile."""

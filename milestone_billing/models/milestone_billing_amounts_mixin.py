@@ -20,7 +20,16 @@ class MilestoneBillingAmountsMixin(models.AbstractModel):
     def _bills_anything(self):
         """Tell whether there is a quantity or an amount: a chosen order line may wait with nothing."""
         self.ensure_one()
-        return bool(self.quantity or self.amount_untaxed or self.amount_tax)
+        return self._is_anything(self._get_amounts())
+
+    def _is_anything(self, amounts):
+        """Tell whether amounts bill anything; taxes may take each other back and leave no total.
+
+        :param dict amounts: amounts by field name, see `_get_amounts`.
+        """
+        if amounts["quantity"] or amounts["amount_untaxed"] or amounts["amount_tax"]:
+            return True
+        return any(float(tax["tax"]) for tax in (amounts["tax_amounts"] or {}).values())
 
     def _get_amounts(self):
         """Give the amounts by field name.

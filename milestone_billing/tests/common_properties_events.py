@@ -47,12 +47,14 @@ class HistoryCommon(PropertyCommon):
     def add_missing_stage(self, order):
         """What was added to an order after its last stage needs a stage of its own, as the schedule says.
 
-        A stage that was billed and credited waits with what was credited: it takes nothing new.
+        A stage that was billed and credited waits with what was credited: it takes nothing new. An order of which nothing
+        is planned needs one as well, also where it comes to a tax alone.
         """
         unbilled = self.stages(order).filtered(
             lambda line: line.state == "planned" and not line._get_billed_allocations()
         )
-        if order.state == "sale" and order.milestone_schedule_id.amount_difference and not unbilled:
+        missing = order.milestone_schedule_id.amount_difference or not order.milestone_line_ids.allocation_ids
+        if order.state == "sale" and missing and not unbilled:
             order.milestone_line_ids = [
                 Command.create(
                     {

@@ -62,6 +62,30 @@ class MoneyCornerCommon(DepositCommon):
 class TestMoneyCorners(MoneyCornerCommon):
     # === CREDIT NOTES ===
 
+    def test_taxes_that_take_each_other_back_are_billed(self):
+        """Rounded for the order as a whole, one yen of the first line moves from one tax to the other."""
+        yen = self.env["res.currency"].with_context(active_test=False).search([("name", "=", "JPY")])
+        yen.active = True
+        self.company.tax_calculation_rounding_method = "round_globally"
+        taxes = self.tax_20 + self.create_tax("Fee", 0.35, amount_type="fixed")
+        order = self.create_order(
+            shares=(100,),
+            lines=[self.prepare_line(5488.0, taxes)],
+            pricelist_id=self.env["product.pricelist"].create({"name": "JPY", "currency_id": yen.id}).id,
+        )
+        order.milestone_line_ids.action_complete()
+        order.order_line = [self.prepare_line(164.0, taxes)]
+        order.milestone_line_ids = [Command.create({"name": "Rest", "amount_type": "remainder"})]
+        order.milestone_line_ids[1].approval_required = False
+        order.milestone_line_ids[1].action_complete()
+        invoices = order.milestone_line_ids.invoice_ids
+        billed = {tax.name: 0.0 for tax in taxes}
+        for item in invoices.line_ids.filtered("tax_line_id"):
+            billed[item.tax_line_id.name] -= item.amount_currency
+        self.assertEqual(billed, {"VAT 20 %": 1130.0, "Fee": 1.0})
+        self.assertEqual(sum(invoices.mapped("amount_total")), order.amount_total)
+        self.assertTiedOut(order)
+
     def test_two_lines_of_a_credit_note_take_back_one_order_line(self):
         order = self.create_order(taxes=self.tax_20)
         line = order.milestone_line_ids[0]
