@@ -59,11 +59,27 @@ class AccountMove(models.Model):
         """
         base_line = super()._prepare_epd_base_line_for_taxes_computation(epd_line)
         if self._get_milestone_tax_discount():
-            if epd_line.balance and epd_line.amount_currency:
-                base_line["rate"] = abs(epd_line.amount_currency / epd_line.balance)
+            base_line["rate"] = self._get_discount_rate(epd_line) or base_line["rate"]
             taxes = base_line["tax_ids"].flatten_taxes_hierarchy()
             base_line["manual_tax_amounts"] = {str(tax.id): {"tax_amount_currency": 0.0} for tax in taxes}
         return base_line
+
+    def _get_discount_rate(self, item):
+        """Give the rate at which a line of the discount keeps its balance; none where it has no amount to convert.
+
+        The greatest one takes the balances of those without an amount, so that all of them add up to nothing.
+
+        :rtype: float
+        """
+        items = self.line_ids.filtered(lambda other: other.display_type == "epd")
+        balance = item.balance
+        if item == max(items, key=lambda other: abs(other.amount_currency)):
+            balance += sum(items.filtered(lambda other: not other.amount_currency).mapped("balance"))
+        if not item.amount_currency:
+            return 0.0
+        # Without a balance: a rate at which nothing of the amount is left.
+        smallest = self.company_currency_id.rounding / 1000
+        return abs(item.amount_currency) / max(abs(balance), smallest)
 
     def _check_equals_milestone(self):
         """Extend: the invoice lowers the tax as the order does, or neither of them; no discount with retainage."""

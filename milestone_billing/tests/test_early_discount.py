@@ -277,6 +277,32 @@ class TestEarlyDiscount(EarlyDiscountCommon):
         self.assertEqual(self.company.currency_id.round(sum(discounts.mapped("balance"))), 0.0)
         self.assertEnded(order)
 
+    def test_discount_of_less_than_a_cent_stays_nothing(self):
+        """Of -93 and 71 yen two per cent are -2 and 1: a cent each, and the yen between them is worth none."""
+        yen = self.env["res.currency"].with_context(active_test=False).search([("name", "=", "JPY")])
+        yen.active = True
+        self.env["res.currency.rate"].create(
+            {"currency_id": yen.id, "rate": 151.2345, "name": "2020-01-01", "company_id": self.company.id}
+        )
+        order = self.create_discounted(
+            shares=(100,),
+            lines=[
+                self.prepare_line(120.0),
+                self.prepare_line(-93.0, self.tax_20),
+                self.prepare_line(71.0, self.tax_10),
+            ],
+            pricelist_id=self.env["product.pricelist"].create({"name": "JPY", "currency_id": yen.id}).id,
+        )
+        order.milestone_line_ids.action_complete()
+        invoice = order.milestone_line_ids.invoice_ids
+        items = invoice.line_ids.filtered(lambda item: item.display_type == "epd")
+        self.assertEqual(
+            sorted(zip(items.mapped("amount_currency"), items.mapped("balance"), strict=True)),
+            [(-2.0, -0.01), (1.0, 0.0), (1.0, 0.01)],
+        )
+        self.assertEqual(invoice.state, "posted")
+        self.assertEnded(order)
+
     def test_coarse_currencies_are_refused(self):
         self.company.currency_id.rounding = 0.05
         with self.assertRaisesRegex(UserError, "rounded to 0.05"):
