@@ -216,6 +216,7 @@ class MilestoneBillingLine(models.Model):
         "allocation_ids.percent",
         "allocation_ids.amount_untaxed",
         "allocation_ids.amount_tax",
+        "schedule_id.is_frozen",
         "order_id.currency_id",
         "order_id.payment_term_id",
         "order_id.milestone_line_ids.invoice_ids.amount_retained",
@@ -231,16 +232,26 @@ class MilestoneBillingLine(models.Model):
         "order_id.order_line.is_milestone_billed",
     )
     def _compute_amounts(self):
-        """Take the amounts of open milestones from the plan, those of billed ones from their allocations."""
+        """Take the amounts of agreed milestones from their allocations, which is what their invoices bill.
+
+        Before the order is confirmed, and while a form is open, they are those of the plan as it would be now: once a part
+        is billed, the rest spread anew could be another one by a unit than what was agreed.
+        """
         for order, lines in self.grouped("order_id").items():
             if not order:
                 lines.amount_untaxed = lines.amount_tax = lines.amount_total = 0.0
                 continue
-            parts = self.env["milestone.billing.schedule"]._get_plan(order)[0]
-            for line in lines:
-                if line.kind == "retainage_release":
-                    line._set_release_amounts()
-                else:
+            releases = lines.filtered(lambda line: line.kind == "retainage_release")
+            for line in releases:
+                line._set_release_amounts()
+            agreed = (lines - releases).filtered(
+                lambda line: line.schedule_id.is_frozen and line == line._origin
+            )
+            for line in agreed:
+                line._add_up_amounts(line.allocation_ids)
+            if open_lines := lines - releases - agreed:
+                parts = self.env["milestone.billing.schedule"]._get_plan(order)[0]
+                for line in open_lines:
                     line._set_amounts(parts.get(line))
 
     def _set_release_amounts(self):
@@ -263,9 +274,7 @@ class MilestoneBillingLine(models.Model):
         """
         Schedule = self.env["milestone.billing.schedule"]
         if by_order_line is None:
-            allocations = self._get_fixed_allocations()
-            self.amount_untaxed = sum(allocations.mapped("amount_untaxed"))
-            self.amount_tax = sum(allocations.mapped("amount_tax"))
+            self._add_up_amounts(self._get_fixed_allocations())
         else:
             amounts = [
                 Schedule._prepare_allocation_amounts(units, self.currency_id, 2, line._get_exempt_tax_ids())
@@ -278,6 +287,11 @@ class MilestoneBillingLine(models.Model):
             self.amount_tax = sum(values["amount_tax"] for values in amounts) + sum(
                 billed.mapped("amount_tax")
             )
+            self.amount_total = self.amount_untaxed + self.amount_tax
+
+    def _add_up_amounts(self, allocations):
+        self.amount_untaxed = sum(allocations.mapped("amount_untaxed"))
+        self.amount_tax = sum(allocations.mapped("amount_tax"))
         self.amount_total = self.amount_untaxed + self.amount_tax
 
     @api.depends(

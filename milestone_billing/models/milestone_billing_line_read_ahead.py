@@ -77,6 +77,8 @@ class AccountMove(models.Model):
     def _read_ahead_to_post(self):
         """Read what posting looks at one by one, of all documents at once."""
         documents = self.sudo().filtered(lambda move: move.is_sale_document(include_receipts=True))
+        if not documents:
+            return  # bills and entries are none of ours
         if lines := documents.milestone_line_id:
             lines._read_ahead()
             lines._read_approvals_ahead()

@@ -258,6 +258,10 @@ class HistoryCommon(PropertyCommon):
         live = order.milestone_line_ids.invoice_ids.filtered("milestone_claim")
         self.assertEqual(len(live), len(live.milestone_line_id), trail)
         self.assertGreaterEqual(schedule._get_held_units(), 0, trail)
+        for line in self.stages(order):
+            billed_and_planned = sum(line.allocation_ids.mapped("amount_untaxed"))
+            compared = order.currency_id.compare_amounts(line.amount_untaxed, billed_and_planned)
+            self.assertEqual(compared, 0, (line.name, line.amount_untaxed, billed_and_planned, trail))
         self.check_statement(schedule, trail)
         self.check_history(schedule, trail)
         if order.state == "sale" and self.has_open(order):

@@ -27,6 +27,21 @@ class TestOrderChanged(DepositCommon):
         self.assertBilledEqualsOrder(self.order)
         self.assertEqual(self.schedule.amount_over_billed, 0.0)
 
+    def test_what_is_shown_of_open_stages_is_what_they_bill(self):
+        """Spread anew after the second stage was billed, the third would be 2,854.17."""
+        order = self.create_order(prices=(1250.0, 10000.0))
+        lines = order.milestone_line_ids
+        lines[0].action_complete()
+        order.order_line[0].price_unit = 1375.0
+        lines[1].action_complete()
+        shown = lines.mapped("amount_untaxed")
+        self.assertEqual([round(amount, 2) for amount in shown], [2812.5, 2854.17, 2854.16, 2854.17])
+        lines[2:].action_complete()
+        self.assertEqual(
+            [round(move.amount_untaxed, 2) for move in lines.invoice_ids.sorted("id")],
+            [round(amount, 2) for amount in shown],
+        )
+
     def test_quantity_up_is_spread_over_open_stages(self):
         self.order.order_line.product_uom_qty = 1.3
         self.assertRight(2500.0, 3500.0, 3500.0, 3500.0)
