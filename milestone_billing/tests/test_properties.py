@@ -3,7 +3,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from odoo import Command
-from odoo.exceptions import UserError
 from odoo.tests import tagged
 
 from .common_properties import AMOUNTS, CURRENCIES, METHODS, ORDER_LINES, SCHEDULES, TAX_SETS, many_cases
@@ -42,19 +41,7 @@ class TestProperties(HistoryCommon):
         histories(*BILLING, *DOCUMENTS, *ORDER, *RETAINAGE, *OUTSIDE),
     )
     def test_invariants_hold_after_every_event(self, currency, method, posting, lines, schedule, events):
-        trail = (currency, method, posting, lines, schedule)
-        with self.env.cr.savepoint() as savepoint:
-            self.company.tax_calculation_rounding_method = method
-            self.company.milestone_invoice_posting = posting
-            order = self.build(currency, lines, schedule)
-            try:
-                order.action_confirm()
-            except UserError:
-                order = None
-            if order:
-                self.play(order, events, trail)
-            savepoint.rollback()
-        self.env.invalidate_all()
+        self.play_contract(currency, method, posting, lines, schedule, events)
 
     # === CHARGES ON DEMAND ===
 

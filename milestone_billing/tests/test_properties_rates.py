@@ -6,7 +6,6 @@ The company's way of rounding taxes changes meanwhile, too.
 from hypothesis import given
 from hypothesis import strategies as st
 from odoo import fields
-from odoo.exceptions import UserError
 from odoo.tests import tagged
 
 from .common_properties import METHODS, ORDER_LINES, SCHEDULES, many_cases
@@ -68,19 +67,7 @@ class TestPropertiesRates(HistoryCommon):
     def test_advances_leave_nothing_on_their_account(
         self, currency, method, posting, lines, schedule, events
     ):
-        trail = (currency, method, posting, lines, schedule)
-        with self.env.cr.savepoint() as savepoint:
-            self.company.tax_calculation_rounding_method = method
-            self.company.milestone_invoice_posting = posting
-            order = self.build(currency, lines, schedule)
-            try:
-                order.action_confirm()
-            except UserError:
-                order = None
-            if order:
-                self.play(order, events, trail)
-            savepoint.rollback()
-        self.env.invalidate_all()
+        self.play_contract(currency, method, posting, lines, schedule, events)
 
     def play(self, order, events, trail):
         """Let the events happen, check after each, bring the contract to its end, and look at the account."""
